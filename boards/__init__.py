@@ -1,0 +1,1 @@
+"""Board tops, one short file a board."""

@@ -1,0 +1,1 @@
+"""Gateware of xnorgrid: an XNOR-popcount systolic array and what feeds it."""

@@ -1,0 +1,214 @@
+"""The contract between host and gateware: frames, memory regions and layer instructions.
+
+Both halves use these layouts: gateware as payload shapes, host through ``.const(...)`` and
+``.from_bits(...)``. Every field is little-endian on the wire, in the order written here.
+
+A frame travels as ``END body END`` with SLIP escapes (RFC 1055) in the body, and
+``body = header, data, CRC-32 of both``. A request's header is :data:`Request`, a reply's :data:`Reply`.
+A frame with a wrong CRC or a wrong length gets no reply; the host repeats it. Repeating any request is
+harmless.
+"""
+
+from __future__ import annotations
+
+from amaranth.lib import data, enum
+
+__all__ = [
+    "IDENTITY_MAGIC",
+    "LEVELS",
+    "MAX_DATA_BYTES",
+    "PROTOCOL_VERSION",
+    "WINDOW_BYTES",
+    "Identity",
+    "Instruction",
+    "Op",
+    "Region",
+    "Reply",
+    "Request",
+    "Run",
+    "Slip",
+    "Status",
+    "StatusReport",
+    "data_bytes",
+]
+
+PROTOCOL_VERSION = 1
+IDENTITY_MAGIC = 0x444F4E58  # "XNOD" in memory order: X N O D
+#: Data bytes of one frame at most. CRC-32 finds every error of up to 4 bits in 371 bytes.
+MAX_DATA_BYTES = 256
+#: Bytes of unanswered requests (on the wire, SLIP escapes included) that the gateware can queue.
+WINDOW_BYTES = 1024
+
+
+class Slip(enum.IntEnum):
+    """RFC 1055 special bytes: END delimits, ESC END_ESCAPED is END, ESC ESC_ESCAPED is ESC."""
+
+    END = 0xC0
+    ESC = 0xDB
+    END_ESCAPED = 0xDC
+    ESC_ESCAPED = 0xDD
+
+
+class Op(enum.Enum, shape=8):
+    """What a request asks for."""
+
+    #: Adopt the request's session and reply with :data:`Identity`. Aborts nothing.
+    IDENTIFY = 1
+    #: Store the data bytes from ``address`` on. A word takes ``data_bytes(width)`` bytes.
+    WRITE = 2
+    #: Reply with ``length`` bytes from ``address`` on; ``length`` is a whole number of words.
+    READ = 3
+    #: Reply with the CRC-32 (4 bytes) of ``length`` *words* from ``address`` on.
+    CHECKSUM = 4
+    #: Start the program; data is :data:`Run`. A tag equal to the last one is not run again.
+    RUN = 5
+    #: Reply with :data:`StatusReport`.
+    STATUS = 6
+    #: Stop a run, clear counters, forget session and tag.
+    RESET = 7
+
+
+class Region(enum.Enum, shape=8):
+    """Memories that the host can reach. ``bank`` selects the row or column."""
+
+    PROGRAM = 0  #: one bank of 32-bit words; :data:`Instruction` is a whole number of them
+    WEIGHTS = 1  #: one bank a row, words of LANES bits
+    PRESETS = 2  #: one bank a row, words of the accumulator's width, two's complement
+    ACTIVATIONS = 3  #: one bank a column, words of LANES bits
+
+
+class Status(enum.Enum, shape=8):
+    """Outcome of a request."""
+
+    OK = 0
+    BUSY = 1  #: the array runs: READ, CHECKSUM, RUN and writes to PROGRAM wait until it is idle
+    RANGE = 2  #: region, bank, address or length outside the memory; what lay inside was written
+    UNKNOWN_OP = 3
+    WRONG_SESSION = 4  #: not the session that the last IDENTIFY set; nothing was done
+    LENGTH = 5  #: the data's length does not suit the operation
+
+
+Request = data.StructLayout(
+    {
+        "op": Op,
+        "seq": 8,
+        "session": 16,
+        "region": Region,
+        "_reserved": 8,
+        "bank": 16,
+        "address": 16,
+        #: WRITE, RUN: data bytes in this frame. READ: bytes wanted. CHECKSUM: words wanted.
+        "length": 16,
+    }
+)
+
+Reply = data.StructLayout(
+    {
+        "op": Op,
+        "seq": 8,
+        "session": 16,
+        "status": Status,
+        #: 1 while the array runs.
+        "running": 8,
+        #: Data bytes in this frame.
+        "length": 16,
+    }
+)
+
+Run = data.StructLayout(
+    {
+        "tag": 16,
+        #: Passes minus one. Each pass runs the whole program on one image a column.
+        "passes": 16,
+        #: Columns that hold an image, minus one. Only the counter of useful lanes depends on it.
+        "columns": 16,
+        #: Added once per pass to the activation address of instructions with ``pass_input`` set …
+        "input_stride": 16,
+        #: … and of the output address of instructions with ``pass_output`` set.
+        "output_stride": 16,
+        "_reserved": 16,
+    }
+)
+
+Identity = data.StructLayout(
+    {
+        "magic": 32,
+        "version": 16,
+        "rows": 16,
+        "cols": 16,
+        "lanes": 16,
+        "accumulator_bits": 16,
+        "program_depth": 16,
+        "weight_depth": 32,
+        "preset_depth": 32,
+        "activation_depth": 32,
+        "clock_hz": 32,
+        "baud": 32,
+        "tile_rows": 16,
+        "tile_cols": 16,
+        #: First 8 bytes of the SHA-256 of the gateware's sources and configuration.
+        "build": 64,
+    }
+)
+
+StatusReport = data.StructLayout(
+    {
+        #: Tag of the last run that was accepted, and 1 while it is still running.
+        "tag": 16,
+        "running": 8,
+        #: 1 once the last accepted run has finished, 0 after RESET or while running.
+        "done": 8,
+        #: Cycles from the first to the last cycle of runs, all runs since RESET.
+        "busy_cycles": 64,
+        #: Of these, cycles in which no processing element started a beat.
+        "stalled_cycles": 64,
+        #: Useful lane-operations: columns with an image times real fan-in and real channels.
+        "useful_lanes": 64,
+        #: Frames dropped for a wrong CRC, wrong length or overrun.
+        "bad_frames": 32,
+        #: Bytes lost because the receive queue was full, and UART framing errors.
+        "lost_bytes": 32,
+    }
+)
+
+#: Loop levels of a layer, innermost first. ``word``, ``row`` and ``plane`` accumulate into one sum;
+#: ``window_x`` and ``window_y`` are the positions that one pooled output joins; ``tile`` walks the
+#: output channels by ROWS; ``x`` and ``y`` walk the (pooled) output positions.
+LEVELS = ("word", "row", "plane", "window_x", "window_y", "tile", "x", "y")
+
+_instruction = data.StructLayout(
+    {
+        #: 1: this is the last instruction of the program.
+        "last": 1,
+        #: Add the pass's offset to ``activation_base`` / to ``output_base``.
+        "pass_input": 1,
+        "pass_output": 1,
+        "_reserved": 5,
+        #: Extra bits of each result after its sign bit: 0 for a threshold layer,
+        #: accumulator_bits - 1 for a layer whose integer sums leave the array, most significant first.
+        "score_bits": 8,
+        "activation_base": 16,
+        "weight_base": 16,
+        "preset_base": 16,
+        "output_base": 16,
+        #: Words stored per output position; further result bits are dropped.
+        "output_words": 16,
+        #: Added to the output address after the last position of a row of positions.
+        "output_row_step": 16,
+        "_reserved2": 16,
+        #: Iterations minus one of each level.
+        "count": data.ArrayLayout(16, len(LEVELS)),
+        #: Added to the activation address when the level advances (all inner levels start again).
+        "step": data.ArrayLayout(16, len(LEVELS)),
+        #: Useful lane-operations per column of one tile, and of the last tile of a position.
+        "tile_lanes": 32,
+        "last_tile_lanes": 32,
+    }
+)
+assert _instruction.size % 32 == 0
+Instruction = _instruction
+
+
+def data_bytes(width: int) -> int:
+    """Bytes that a memory word of ``width`` bits takes on the wire: whole bytes, unused bits zero."""
+    return (width + 7) // 8

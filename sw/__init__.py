@@ -1,0 +1,1 @@
+"""Binary neural networks on an FPGA, bit for bit equal to PyTorch."""
