@@ -1,0 +1,107 @@
+"""Memories of the array, with the output register that a fast clock needs."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["BankReader", "BlockMemory"]
+
+
+class BlockMemory(wiring.Component):
+    """One write port, one read port, zero after configuration.
+
+    Reads every cycle; a word appears :attr:`latency` cycles after its address, because block RAM is only
+    fast through its output register. A read in the cycle of a write to the same address gives the old word.
+
+    Members
+    -------
+    read_address : In(range(depth))
+    read_data : Out(width)
+    write, write_address, write_data : In
+    """
+
+    latency = 2
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.width = width
+        self.depth = depth
+        super().__init__(
+            {
+                "read_address": In(range(depth)),
+                "read_data": Out(width),
+                "write": In(1),
+                "write_address": In(range(depth)),
+                "write_data": In(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.words = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
+        read, write = words.read_port(), words.write_port()
+        m.d.comb += [
+            read.en.eq(1),
+            read.addr.eq(self.read_address),
+            write.en.eq(self.write),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+        ]
+        m.d.sync += self.read_data.eq(read.data)
+        return m
+
+
+class BankReader(wiring.Component):
+    """Host reads from a group of banks whose read addresses travel down a delay line.
+
+    Accepts one read at a time, drives its address until every bank has seen it, and signals when the
+    banks' data is valid.
+
+    Parameters
+    ----------
+    cycles : :class:`int`
+        Cycles from an address at the head of the delay line to the data of the last bank.
+
+    Members
+    -------
+    request : In(1)
+        A read transfer happens; ``bank`` and ``address`` are valid with it.
+    bank, address : In(16)
+    active : Out(1)
+        ``held_address`` is to be given to the banks in place of the array's.
+    held_bank, held_address : Out(16)
+    valid : Out(1)
+        For one cycle, ``cycles`` + 1 cycles after the transfer: the held bank's data is there.
+    """
+
+    def __init__(self, cycles: int) -> None:
+        self.cycles = cycles
+        super().__init__(
+            {
+                "request": In(1),
+                "bank": In(16),
+                "address": In(16),
+                "active": Out(1),
+                "held_bank": Out(16),
+                "held_address": Out(16),
+                "valid": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        left = Signal(range(self.cycles + 1))
+        with m.If(self.request):
+            m.d.sync += [
+                self.active.eq(1),
+                self.held_bank.eq(self.bank),
+                self.held_address.eq(self.address),
+                left.eq(self.cycles),
+            ]
+        with m.Elif(self.active):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 0):
+                m.d.comb += self.valid.eq(1)
+                m.d.sync += self.active.eq(0)
+        return m

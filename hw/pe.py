@@ -1,0 +1,83 @@
+"""One processing element: compare, count, accumulate."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .popcount import Popcount
+
+__all__ = ["Accumulate", "ProcessingElement"]
+
+#: What an accumulator does with the count that reaches it.
+Accumulate = data.StructLayout(
+    {
+        "valid": 1,  #: add the count; otherwise hold
+        "first": 1,  #: start from the preset instead of the accumulated value
+        "double": 1,  #: double the accumulated value before adding
+    }
+)
+
+
+class ProcessingElement(wiring.Component):
+    """Count the lanes in which weight and activation disagree, and accumulate the counts.
+
+    Takes a beat (a pair of words) every cycle. A threshold layer presets the accumulator to T - n - 1, so
+    that after all n lanes its sign bit is [p >= T], p being the agreeing lanes. Words shorter than
+    ``lanes`` are padded with 0 in both operands, which disagrees nowhere.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Bits of each operand.
+    accumulator_bits : :class:`int`
+        Width of the signed accumulator. The caller makes sure that no sum leaves its range.
+
+    Members
+    -------
+    weight, activation : In(lanes)
+        The beat's operands.
+    accumulate : In(Accumulate)
+        Given :attr:`count_latency` cycles after the operands it belongs to.
+    preset : In(signed(accumulator_bits))
+        Given together with ``accumulate``; read when ``first`` is 1.
+    bit : Out(1)
+        Sign of the accumulator: :attr:`latency` cycles after a sum's last operands it is the neuron's bit.
+    """
+
+    def __init__(self, lanes: int, accumulator_bits: int) -> None:
+        self.count = Popcount(lanes)
+        self.accumulator_bits = accumulator_bits
+        super().__init__(
+            {
+                "weight": In(lanes),
+                "activation": In(lanes),
+                "accumulate": In(Accumulate),
+                "preset": In(signed(accumulator_bits)),
+                "bit": Out(1),
+            }
+        )
+
+    @property
+    def count_latency(self) -> int:
+        """Cycles from the operands to their count."""
+        return self.count.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the operands to the accumulator that includes them."""
+        return self.count_latency + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.count = self.count
+        accumulator = Signal(signed(self.accumulator_bits))
+        kept = Mux(self.accumulate.double, accumulator << 1, accumulator)
+        m.d.comb += [
+            self.count.i.eq(self.weight ^ self.activation),
+            self.bit.eq(accumulator[-1]),
+        ]
+        with m.If(self.accumulate.valid):
+            m.d.sync += accumulator.eq(Mux(self.accumulate.first, self.preset, kept) + self.count.o)
+        return m

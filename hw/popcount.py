@@ -1,0 +1,129 @@
+"""Counting ones with full adders."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Popcount"]
+
+#: Lanes of one chain of pairs. A chain is unregistered, one LUT deep per pair.
+CHAIN_LANES = 8
+#: Full-adder levels between pipeline registers.
+LEVELS_PER_STAGE = 2
+
+
+def _compress(heights: dict[int, int]) -> dict[int, int]:
+    """Column heights after one level of full adders: three bits become a sum and a carry."""
+    after: dict[int, int] = {}
+    for weight, height in heights.items():
+        after[weight] = after.get(weight, 0) + height - 2 * (height // 3)
+        if height >= 3:
+            after[weight + 1] = after.get(weight + 1, 0) + height // 3
+    return after
+
+
+class Popcount(wiring.Component):
+    """Count the ones of a word, pipelined.
+
+    Takes a word every cycle; its count appears :attr:`latency` cycles later. Pairs of bits enter a chain
+    in which d = a ^ b, sum' = sum ^ d and carry = d ? sum : a, so that an XOR in front of each input bit
+    folds into the same four-input LUTs: three LUTs for two lanes. The carries are then added column by
+    column with full adders. Lanes are taken as vectors, which costs nothing in LUTs and simulates fast.
+
+    Parameters
+    ----------
+    width : :class:`int`
+        Bits of the word.
+
+    Members
+    -------
+    i : In(width)
+        Word to count.
+    o : Out(range(width + 1))
+        Number of ones of the word given :attr:`latency` cycles before.
+    """
+
+    def __init__(self, width: int) -> None:
+        if width < 1:
+            raise ValueError(f"Popcount width must be positive, not {width!r}")
+        self.width = width
+        super().__init__({"i": In(width), "o": Out(range(width + 1))})
+
+    def _chains(self) -> list[tuple[int, int]]:
+        """Chains as (number of chains side by side, lanes of each)."""
+        whole, rest = divmod(self.width, CHAIN_LANES)
+        return [(n, lanes) for n, lanes in ((whole, CHAIN_LANES), (min(rest, 1), rest)) if n]
+
+    @property
+    def _levels(self) -> int:
+        heights = {0: 0, 1: 0}
+        for chains, lanes in self._chains():
+            heights[0] += chains
+            heights[1] += chains * (lanes // 2)
+        levels = 0
+        while max(heights.values()) > 2:
+            heights = _compress(heights)
+            levels += 1
+        return levels
+
+    @property
+    def latency(self) -> int:
+        """Cycles from :attr:`i` to :attr:`o`: chains, stages of full adders, final addition."""
+        return 2 + self._levels // LEVELS_PER_STAGE
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+
+        def chain(lanes: list[Value]) -> tuple[Value, list[Value]]:
+            """Add vectors of equal length lane by lane: one sum vector and the carries."""
+            total, carries = lanes[0], []
+            rest = lanes[1:]
+            if len(lanes) % 2 == 0:
+                total, carries = lanes[0] ^ lanes[1], [lanes[0] & lanes[1]]
+                rest = lanes[2:]
+            for a, b in zip(rest[::2], rest[1::2], strict=True):
+                differ = a ^ b
+                carries.append((differ & total) | (~differ & a))
+                total = total ^ differ
+            return total, carries
+
+        def register(columns: dict[int, Value]) -> dict[int, Value]:
+            registered = {}
+            for weight, bits in columns.items():
+                registered[weight] = stage = Signal(len(bits))
+                m.d.sync += stage.eq(bits)
+            return registered
+
+        def compress(columns: dict[int, Value]) -> dict[int, Value]:
+            parts: dict[int, list[Value]] = {}
+            for weight, bits in columns.items():
+                third = len(bits) // 3
+                rest = bits[3 * third :]
+                if third:
+                    a, b, c = (bits[k * third : (k + 1) * third] for k in range(3))
+                    parts.setdefault(weight, []).append(a ^ b ^ c)
+                    parts.setdefault(weight + 1, []).append((a & b) | (c & (a ^ b)))
+                parts.setdefault(weight, []).append(rest)
+            return {weight: Cat(*bits) for weight, bits in parts.items()}
+
+        parts: dict[int, list[Value]] = {0: [], 1: []}
+        offset = 0
+        for chains, lanes in self._chains():
+            vectors = [self.i[offset + k * chains :][:chains] for k in range(lanes)]
+            offset += chains * lanes
+            total, carries = chain(vectors)
+            parts[0].append(total)
+            parts[1].extend(carries)
+        columns = register({weight: Cat(*bits) for weight, bits in parts.items()})
+        for level in range(1, self._levels + 1):
+            columns = compress(columns)
+            if level % LEVELS_PER_STAGE == 0:
+                columns = register(columns)
+        addends = [
+            Cat(columns[weight][k] if len(columns[weight]) > k else Const(0, 1) for weight in sorted(columns))
+            for k in range(2)
+        ]
+        m.d.sync += self.o.eq(addends[0] + addends[1])
+        return m
