@@ -1,0 +1,291 @@
+"""From a model and an array configuration to memory images and a layer program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnorgrid.hw.config import PRESETS, ArrayConfig
+from xnorgrid.hw.protocol import LEVELS, Instruction
+
+from .model import Dense, Model
+from .packing import pack, pack_signed, signed_from_planes, unpack, word_count
+
+__all__ = ["ModelDoesNotFit", "Program", "compile"]
+
+#: Cycles in which the array rests between two layers, at most; the exact number is the sequencer's.
+_WORD = LEVELS.index("word")
+_TILE = LEVELS.index("tile")
+#: Word 0 of weight and activation memories holds zeros.
+_RESERVED_WORDS = 1
+
+
+class ModelDoesNotFit(ValueError):
+    """The model needs more than the configuration has; the message lists all that is short."""
+
+
+@dataclass(frozen=True)
+class LayerPlace:
+    """Where a layer's operands and results lie, and the loops that walk them."""
+
+    layer: Dense
+    #: Words of ``lanes`` bits per input vector, and words of results per image.
+    input_words: int
+    output_words: int
+    tiles: int
+    weight_base: int
+    preset_base: int
+    activation_base: int
+    output_base: int
+
+    @property
+    def beats(self) -> int:
+        """Beats of one pass, without the extra bits of scores."""
+        return self.tiles * self.input_words
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model compiled for one array configuration: what the driver streams, and how it reads results.
+
+    Image i of a run goes to pass ``i // cols`` and column ``i % cols``. The input of pass k starts at
+    ``input_base + k * input_words`` of the column's activation memory, its output at
+    ``output_base + k * output_words``.
+    """
+
+    model: Model
+    config: ArrayConfig
+    places: tuple[LayerPlace, ...]
+    #: (rows, words, word_bytes(lanes)) uint8, from address 0 on.
+    weights: np.ndarray
+    #: (rows, tiles, word_bytes(accumulator_bits)) uint8, from address 0 on.
+    presets: np.ndarray
+    #: Layer instructions, 32-bit little-endian words.
+    instructions: bytes
+    #: Passes whose inputs and outputs fit into the activation memory at once.
+    max_passes: int
+
+    @property
+    def input_base(self) -> int:
+        """Address of the first input word of pass 0."""
+        return self.places[0].activation_base
+
+    @property
+    def input_words(self) -> int:
+        """Words of ``lanes`` bits per image."""
+        return self.places[0].input_words
+
+    @property
+    def output_base(self) -> int:
+        """Address of the first score word of pass 0."""
+        return self.places[-1].output_base
+
+    @property
+    def output_words(self) -> int:
+        """Words of packed score bits per image."""
+        return self.places[-1].output_words
+
+    @property
+    def operations(self) -> int:
+        """Useful lane-operations (XNORs) per image."""
+        return sum(place.layer.weights.size for place in self.places)
+
+    def pack_images(self, bits: np.ndarray) -> np.ndarray:
+        """Pack ``bits`` (N, fan-in) uint8 into (N, input_words, word_bytes(lanes)) uint8."""
+        return pack(bits, self.config.lanes)
+
+    def decode_scores(self, words: np.ndarray) -> np.ndarray:
+        """Scores (N, classes) int32 from output words (N, output_words, word_bytes(lanes)) uint8."""
+        place, config = self.places[-1], self.config
+        planes = config.accumulator_bits
+        outputs, fan_in = place.layer.weights.shape
+        bits = unpack(words, config.lanes, place.tiles * planes * config.rows)
+        bits = bits.reshape(-1, place.tiles, planes, config.rows)
+        disagreeing = signed_from_planes(bits.transpose(2, 0, 1, 3))  # (N, tiles, rows)
+        disagreeing = disagreeing.reshape(len(bits), -1)[:, :outputs]
+        return (fan_in - 2 * disagreeing).astype(np.int32)
+
+    def decode_layer(self, index: int, words: np.ndarray) -> np.ndarray:
+        """Results of layer ``index`` from its output words (N, output_words, word_bytes(lanes)).
+
+        Bits (N, out) uint8 of a threshold layer, after inversion; scores (N, out) int32 of the last layer.
+        """
+        place = self.places[index]
+        if place.layer.thresholds is None:
+            return self.decode_scores(words)
+        raw = unpack(words, self.config.lanes, place.layer.weights.shape[0])
+        return raw ^ _inverted(place.layer).astype(np.uint8)
+
+
+def compile(model: Model, config: ArrayConfig, *, keep_layers: bool = False) -> Program:
+    """Place ``model`` in the memories of ``config`` and write its program.
+
+    With ``keep_layers`` every layer's results get a place of their own, so that they can be read back after
+    a run; otherwise hidden layers share two places in turn. Raises :class:`ModelDoesNotFit`.
+    """
+    places, next_activation = _place(model.layers, config, keep_layers)
+    needs = _needs(places, config, next_activation)
+    _require_fit(model, config, needs, keep_layers)
+
+    rows = config.rows
+    weights = np.zeros((rows, needs["weight_depth"] * config.lanes), np.uint8)
+    presets = np.zeros((rows, needs["preset_depth"]), np.int64)
+    inverted_inputs = np.zeros(model.layers[0].weights.shape[1], bool)
+    for place in places:
+        outputs, fan_in = place.layer.weights.shape
+        bits = np.zeros((place.tiles * rows, place.input_words * config.lanes), np.uint8)
+        bits[:outputs, :fan_in] = place.layer.weights ^ inverted_inputs
+        # (tiles, rows, bits) -> row by row, tile after tile.
+        by_row = bits.reshape(place.tiles, rows, -1).transpose(1, 0, 2).reshape(rows, -1)
+        start = place.weight_base * config.lanes
+        weights[:, start : start + by_row.shape[1]] = by_row
+        if place.layer.thresholds is not None:
+            # Rows beyond the last channel keep preset 0: never negative, so their bit is 0.
+            channel_presets = np.zeros(place.tiles * rows, np.int64)
+            channel_presets[:outputs] = place.layer.thresholds.astype(np.int64) - fan_in - 1
+            block = slice(place.preset_base, place.preset_base + place.tiles)
+            presets[:, block] = channel_presets.reshape(place.tiles, rows).T
+        inverted_inputs = _inverted(place.layer)
+
+    per_pass = places[0].input_words + places[-1].output_words
+    return Program(
+        model=model,
+        config=config,
+        places=tuple(places),
+        weights=pack(weights, config.lanes),
+        presets=pack_signed(presets, config.accumulator_bits),
+        instructions=b"".join(
+            _instruction(place, config, first=place is places[0], last=place is places[-1])
+            for place in places
+        ),
+        max_passes=1 + (config.activation_depth - needs["activation_depth"]) // per_pass,
+    )
+
+
+def _inverted(layer: Dense) -> np.ndarray:
+    """Inverted channels of a layer, (out,) bool."""
+    if layer.inverted is None:
+        return np.zeros(layer.weights.shape[0], bool)
+    return layer.inverted
+
+
+def _place(
+    layers: Sequence[Dense], config: ArrayConfig, keep_layers: bool
+) -> tuple[list[LayerPlace], int]:
+    """Give every layer its addresses; also returns the first activation word that one pass leaves free.
+
+    Hidden results come first, then the inputs of all passes; outputs grow behind them, see
+    :func:`compile`.
+    """
+    words = [word_count(layers[0].weights.shape[1], config.lanes)]
+    for layer in layers:
+        bits = layer.weights.shape[0]
+        if layer.thresholds is None:
+            bits = word_count(bits, config.rows) * config.rows * config.accumulator_bits
+        words.append(word_count(bits, config.lanes))
+
+    hidden = words[1:-1]
+    bases = []
+    free = _RESERVED_WORDS
+    if keep_layers:
+        for count in hidden:
+            bases.append(free)
+            free += count
+    else:
+        halves = [max(hidden[k::2], default=0) for k in range(2)]
+        bases = [free + (k % 2) * halves[0] for k in range(len(hidden))]
+        free += sum(halves)
+    input_base = free
+    per_pass = words[0] + words[-1]
+    passes = max(1, (config.activation_depth - free) // per_pass)
+    bases = [input_base, *bases, input_base + passes * words[0]]
+
+    places = []
+    weight_base, preset_base = _RESERVED_WORDS, 0
+    for k, layer in enumerate(layers):
+        tiles = word_count(layer.weights.shape[0], config.rows)
+        places.append(
+            LayerPlace(
+                layer=layer,
+                input_words=words[k],
+                output_words=words[k + 1],
+                tiles=tiles,
+                weight_base=weight_base,
+                preset_base=preset_base,
+                activation_base=bases[k],
+                output_base=bases[k + 1],
+            )
+        )
+        weight_base += tiles * words[k]
+        preset_base += tiles
+    return places, input_base + per_pass
+
+
+def _needs(places: list[LayerPlace], config: ArrayConfig, activation_depth: int) -> dict[str, int]:
+    """What one pass of the program needs of each field of the configuration."""
+    last = places[-1]
+    fan_in = max(place.layer.weights.shape[1] for place in places)
+    return {
+        "weight_depth": last.weight_base + last.beats,
+        "preset_depth": last.preset_base + last.tiles,
+        "activation_depth": activation_depth,
+        "program_depth": len(places),
+        # Sums lie in -(fan_in + 1) … fan_in.
+        "accumulator_bits": fan_in.bit_length() + 1 + (fan_in & (fan_in + 1) == 0),
+    }
+
+
+def _require_fit(
+    model: Model, config: ArrayConfig, needs: dict[str, int], keep_layers: bool
+) -> None:
+    short = [
+        f"{name} is {getattr(config, name)} but {need} are needed ({need - getattr(config, name)} short)"
+        for name, need in needs.items()
+        if need > getattr(config, name)
+    ]
+    if not short:
+        return
+    fitting = [name for name, other in PRESETS.items() if _fits(model, other, keep_layers)]
+    remedy = (
+        f"preset {' or '.join(repr(name) for name in fitting)} would do"
+        if fitting
+        else "no preset is large enough; raise these fields of the configuration"
+    )
+    raise ModelDoesNotFit(
+        f"model {model.name!r} does not fit {config.rows} x {config.cols} x {config.lanes} lanes: "
+        f"{'; '.join(short)}; {remedy}"
+    )
+
+
+def _fits(model: Model, config: ArrayConfig, keep_layers: bool) -> bool:
+    places, next_activation = _place(model.layers, config, keep_layers)
+    needs = _needs(places, config, next_activation)
+    return all(need <= getattr(config, name) for name, need in needs.items())
+
+
+def _instruction(place: LayerPlace, config: ArrayConfig, *, first: bool, last: bool) -> bytes:
+    """The layer as one instruction: tiles over output channels, words over the fan-in."""
+    outputs, fan_in = place.layer.weights.shape
+    count, step = [0] * len(LEVELS), [0] * len(LEVELS)
+    count[_WORD], step[_WORD] = place.input_words - 1, 1
+    count[_TILE], step[_TILE] = place.tiles - 1, 1 - place.input_words
+    scores = place.layer.thresholds is None
+    fields = {
+        "last": last,
+        "pass_input": first,
+        "pass_output": last,
+        "score_bits": config.accumulator_bits - 1 if scores else 0,
+        "activation_base": place.activation_base,
+        "weight_base": place.weight_base,
+        "preset_base": place.preset_base,
+        "output_base": place.output_base,
+        "output_words": place.output_words,
+        "count": count,
+        "step": [value % (1 << 16) for value in step],
+        "tile_lanes": fan_in * config.rows,
+        "last_tile_lanes": fan_in * (outputs - (place.tiles - 1) * config.rows),
+    }
+    raw = Instruction.const(fields).as_bits()
+    return raw.to_bytes(Instruction.size // 8, "little")
