@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from .bus import MemoryBus
 from .config import ArrayConfig
-from .memory import BankReader, BlockMemory
+from .library import place
+from .memory import BankReader, BlockMemory, place_memory
 from .packer import Packer, pack_step_layout
 from .pipeline import delayed
 
@@ -62,9 +63,9 @@ class ActivationMemory(wiring.Component):
                 address = delayed(m, address, 1)
                 step = delayed(m, step, 1)
             for col in range(j * config.tile_cols, (j + 1) * config.tile_cols):
-                m.submodules[f"packer_{col}"] = packer = Packer(config)
-                m.submodules[f"bank_{col}"] = bank = BlockMemory(
-                    config.lanes, config.activation_depth
+                packer = place(m, platform, f"packer_{col}", "packer", lambda: Packer(config))
+                bank = place_memory(
+                    m, platform, f"bank_{col}", config.lanes, config.activation_depth
                 )
                 banks.append(bank.read_data)
                 packing.append(step.write)

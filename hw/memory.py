@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BankReader", "BlockMemory"]
+from .library import place
+
+__all__ = ["BankReader", "BlockMemory", "place_memory"]
 
 
 class BlockMemory(wiring.Component):
@@ -50,6 +54,12 @@ class BlockMemory(wiring.Component):
         ]
         m.d.sync += self.read_data.eq(read.data)
         return m
+
+
+def place_memory(m: Module, platform: object, submodule: str, width: int, depth: int) -> Any:
+    """Add a :class:`BlockMemory` to ``m`` and return its ports; equal memories share a module."""
+    name = f"memory_{depth}x{width}"
+    return place(m, platform, submodule, name, lambda: BlockMemory(width, depth))
 
 
 class BankReader(wiring.Component):

@@ -47,7 +47,7 @@ class ProcessingElement(wiring.Component):
     """
 
     def __init__(self, lanes: int, accumulator_bits: int) -> None:
-        self.count = Popcount(lanes)
+        self.lanes = lanes
         self.accumulator_bits = accumulator_bits
         super().__init__(
             {
@@ -62,22 +62,27 @@ class ProcessingElement(wiring.Component):
     @property
     def count_latency(self) -> int:
         """Cycles from the operands to their count."""
-        return self.count.latency
+        return Popcount.latency_of(self.lanes)
 
     @property
     def latency(self) -> int:
         """Cycles from the operands to the accumulator that includes them."""
-        return self.count_latency + 1
+        return self.latency_of(self.lanes)
+
+    @staticmethod
+    def latency_of(lanes: int) -> int:
+        """:attr:`latency` of an element of ``lanes`` lanes."""
+        return Popcount.latency_of(lanes) + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.count = self.count
+        m.submodules.count = count = Popcount(self.lanes)
         accumulator = Signal(signed(self.accumulator_bits))
         kept = Mux(self.accumulate.double, accumulator << 1, accumulator)
         m.d.comb += [
-            self.count.i.eq(self.weight ^ self.activation),
+            count.i.eq(self.weight ^ self.activation),
             self.bit.eq(accumulator[-1]),
         ]
         with m.If(self.accumulate.valid):
-            m.d.sync += accumulator.eq(Mux(self.accumulate.first, self.preset, kept) + self.count.o)
+            m.d.sync += accumulator.eq(Mux(self.accumulate.first, self.preset, kept) + count.o)
         return m

@@ -14,14 +14,30 @@ CHAIN_LANES = 8
 LEVELS_PER_STAGE = 2
 
 
-def _compress(heights: dict[int, int]) -> dict[int, int]:
-    """Column heights after one level of full adders: three bits become a sum and a carry."""
-    after: dict[int, int] = {}
-    for weight, height in heights.items():
-        after[weight] = after.get(weight, 0) + height - 2 * (height // 3)
-        if height >= 3:
-            after[weight + 1] = after.get(weight + 1, 0) + height // 3
-    return after
+def _chains(width: int) -> list[tuple[int, int]]:
+    """Chains of pairs as (number of equal chains side by side, lanes of each)."""
+    whole, rest = divmod(width, CHAIN_LANES)
+    return [(n, lanes) for n, lanes in ((whole, CHAIN_LANES), (min(rest, 1), rest)) if n]
+
+
+def _levels(width: int) -> int:
+    """Levels of full adders until no column is higher than two bits.
+
+    A level makes one sum and one carry of every three bits of a column.
+    """
+    heights = [0, 0]
+    for chains, lanes in _chains(width):
+        heights[0] += chains
+        heights[1] += chains * (lanes // 2)
+    levels = 0
+    while max(heights) > 2:
+        carries = [0, *(height // 3 for height in heights)]
+        heights = [
+            height - 2 * (height // 3) + carry
+            for height, carry in zip([*heights, 0], carries, strict=True)
+        ]
+        levels += 1
+    return levels
 
 
 class Popcount(wiring.Component):
@@ -51,27 +67,15 @@ class Popcount(wiring.Component):
         self.width = width
         super().__init__({"i": In(width), "o": Out(range(width + 1))})
 
-    def _chains(self) -> list[tuple[int, int]]:
-        """Chains as (number of chains side by side, lanes of each)."""
-        whole, rest = divmod(self.width, CHAIN_LANES)
-        return [(n, lanes) for n, lanes in ((whole, CHAIN_LANES), (min(rest, 1), rest)) if n]
-
-    @property
-    def _levels(self) -> int:
-        heights = {0: 0, 1: 0}
-        for chains, lanes in self._chains():
-            heights[0] += chains
-            heights[1] += chains * (lanes // 2)
-        levels = 0
-        while max(heights.values()) > 2:
-            heights = _compress(heights)
-            levels += 1
-        return levels
-
     @property
     def latency(self) -> int:
         """Cycles from :attr:`i` to :attr:`o`: chains, stages of full adders, final addition."""
-        return 2 + self._levels // LEVELS_PER_STAGE
+        return self.latency_of(self.width)
+
+    @staticmethod
+    def latency_of(width: int) -> int:
+        """:attr:`latency` of a counter of ``width`` bits."""
+        return 2 + _levels(width) // LEVELS_PER_STAGE
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -110,14 +114,14 @@ class Popcount(wiring.Component):
 
         parts: dict[int, list[Value]] = {0: [], 1: []}
         offset = 0
-        for chains, lanes in self._chains():
+        for chains, lanes in _chains(self.width):
             vectors = [self.i[offset + k * chains :][:chains] for k in range(lanes)]
             offset += chains * lanes
             total, carries = chain(vectors)
             parts[0].append(total)
             parts[1].extend(carries)
         columns = register({weight: Cat(*bits) for weight, bits in parts.items()})
-        for level in range(1, self._levels + 1):
+        for level in range(1, _levels(self.width) + 1):
             columns = compress(columns)
             if level % LEVELS_PER_STAGE == 0:
                 columns = register(columns)

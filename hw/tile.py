@@ -7,7 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
+from .library import place
 from .pe import Accumulate, ProcessingElement
+from .popcount import Popcount
 
 __all__ = ["Tile"]
 
@@ -44,10 +46,6 @@ class Tile(wiring.Component):
     def __init__(self, config: ArrayConfig, bits_above: int) -> None:
         self.config = config
         rows, cols = config.tile_rows, config.tile_cols
-        self._elements = [
-            [ProcessingElement(config.lanes, config.accumulator_bits) for _ in range(cols)]
-            for _ in range(rows)
-        ]
         acc = signed(config.accumulator_bits)
         super().__init__(
             {
@@ -67,12 +65,15 @@ class Tile(wiring.Component):
     @property
     def count_latency(self) -> int:
         """Cycles by which ``accumulate`` and ``presets`` follow the operands."""
-        return self._elements[0][0].count_latency
+        return Popcount.latency_of(self.config.lanes)
 
     @property
     def latency(self) -> int:
         """Cycles from the operands to ``next_bits``: operand register, element, result register."""
-        return 1 + self._elements[0][0].latency + 1
+        return 1 + ProcessingElement.latency_of(self.config.lanes) + 1
+
+    def _element(self) -> ProcessingElement:
+        return ProcessingElement(self.config.lanes, self.config.accumulator_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -85,7 +86,7 @@ class Tile(wiring.Component):
             m.d.sync += self.next_activations[c].eq(self.activations[c])
             results = []
             for r in rows:
-                m.submodules[f"pe_{r}_{c}"] = pe = self._elements[r][c]
+                pe = place(m, platform, f"pe_{r}_{c}", "processing_element", self._element)
                 m.d.comb += [
                     pe.weight.eq(self.next_weights[r]),
                     pe.activation.eq(self.next_activations[c]),

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .beat import beat_layout
 from .bus import MemoryBus
 from .config import ArrayConfig
-from .memory import BankReader, BlockMemory
+from .memory import BankReader, BlockMemory, place_memory
 from .pe import Accumulate
 from .pipeline import delayed
 from .protocol import Region
@@ -86,10 +86,12 @@ class WeightMemory(wiring.Component):
                 accumulate = delayed(m, accumulate, 1)
             m.d.comb += self.accumulate[i].eq(accumulate)
             for row in range(i * config.tile_rows, (i + 1) * config.tile_rows):
-                weights = BlockMemory(config.lanes, config.weight_depth)
-                presets = BlockMemory(config.accumulator_bits, config.preset_depth)
-                m.submodules[f"weights_{row}"] = weights
-                m.submodules[f"presets_{row}"] = presets
+                weights = place_memory(
+                    m, platform, f"weights_{row}", config.lanes, config.weight_depth
+                )
+                presets = place_memory(
+                    m, platform, f"presets_{row}", config.accumulator_bits, config.preset_depth
+                )
                 banks[Region.WEIGHTS].append(weights)
                 banks[Region.PRESETS].append(presets)
                 m.d.comb += [
