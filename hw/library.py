@@ -29,7 +29,9 @@ class ModuleLibrary:
         if name not in self.modules:
             component = make()
             self._signatures[name] = component.signature
-            self.modules[name] = verilog.convert(component, name=name, strip_internal_attrs=True)
+            self.modules[name] = verilog.convert(
+                component, name=name, emit_src=False, strip_internal_attrs=True
+            )
         signature = self._signatures[name]
         ports = signature.create()
         connections = {}
