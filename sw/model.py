@@ -191,10 +191,8 @@ class Model:
                 f"model: {layers[-1].channels} classes need as many labels, not {len(labels)}"
             )
         eps = self.batchnorm_eps
-        if not isinstance(eps, (int, float)) or not 0 <= eps < math.inf:
-            raise ModelError(
-                f"model: batchnorm_eps must be a finite number from 0, not {_short(eps)}"
-            )
+        if not isinstance(eps, (int, float)) or not 0 <= eps <= 1:
+            raise ModelError(f"model: batchnorm_eps must be a number in 0 … 1, not {_short(eps)}")
         _assign(
             self,
             layers=layers,

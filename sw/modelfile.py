@@ -1,0 +1,304 @@
+"""Model files: one .safetensors file a model, canonical and strictly checked.
+
+docs/model-file.md gives the format. Any file that loads is, byte for byte, the file that :func:`save`
+writes for the model it holds; everything else raises :class:`ModelError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import packing
+from .container import ContainerError, read_container, strict_json, write_container
+from .model import Dense, Input, Model, ModelError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MAX_FILE_BYTES",
+    "bundled_models",
+    "digest",
+    "from_bytes",
+    "load",
+    "save",
+    "to_bytes",
+]
+
+FORMAT_VERSION = 1
+#: Larger files are neither written nor read. Weights take eight times their file size in memory.
+MAX_FILE_BYTES = 16 << 20
+
+_SUFFIX = ".safetensors"
+_FIXED = {
+    "layout": "lsb-first, channel-fastest, rows padded to bytes",
+    "polarity": "1=+1",
+    "sign_zero": "+1",
+}
+_DESCRIPTION_KEYS = {
+    "batchnorm_eps", "format_version", "input", "labels", "layers", "name", "provenance", "sha256",
+    *_FIXED,
+}  # fmt: skip
+_INPUT_KEYS = {"kind", "maximum", "shape", "threshold"}
+_LAYER_KEYS = {"name", "op", "shape"}
+_DTYPES = {"weight": np.uint8, "threshold": np.int32, "inverted": np.uint8, "batchnorm": np.float32}
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` to ``path``, replacing a file that is there only once all bytes are written.
+
+    Raises :class:`ModelError` for a model above :data:`MAX_FILE_BYTES`, :class:`OSError` for a path
+    that cannot be written.
+    """
+    content = to_bytes(model)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path_or_name: str | os.PathLike[str]) -> Model:
+    """Read a model from a file, or, given a bare name such as ``"lfc"``, a bundled one.
+
+    A string without directory and without ``.safetensors`` is a name; write ``./lfc`` for a file that is
+    called so. Raises :class:`ModelError` that says what is wrong and where.
+    """
+    if isinstance(path_or_name, str) and re.fullmatch(r"[\w-]+", path_or_name):
+        resource = importlib.resources.files("xnorgrid.models") / f"{path_or_name}{_SUFFIX}"
+        if not resource.is_file():
+            raise ModelError(
+                f"no bundled model is called {path_or_name!r}; bundled: "
+                f"{', '.join(bundled_models()) or 'none'}. For a file, give its path: "
+                f"./{path_or_name}"
+            )
+        return from_bytes(resource.read_bytes(), f"bundled model {path_or_name!r}")
+    path = Path(path_or_name)
+    try:
+        with path.open("rb") as file:
+            # One byte more than allowed is enough to know; a device or pipe has no size to ask for.
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelError(f"cannot read the model file {str(path)!r}: {reason}") from error
+    return from_bytes(content, str(path))
+
+
+def bundled_models() -> list[str]:
+    """Return the names that :func:`load` knows."""
+    entries = importlib.resources.files("xnorgrid.models").iterdir()
+    return sorted(
+        entry.name.removesuffix(_SUFFIX) for entry in entries if entry.name.endswith(_SUFFIX)
+    )
+
+
+def digest(model: Model) -> str:
+    """Return the SHA-256 in hex that identifies ``model``: its file's description and tensors."""
+    return _describe(model, _tensors(model))["sha256"]
+
+
+def to_bytes(model: Model) -> bytes:
+    """Return the file of ``model``. Raises :class:`ModelError` above :data:`MAX_FILE_BYTES`."""
+    tensors = _tensors(model)
+    content = write_container(tensors, {"xnorgrid": _canonical_json(_describe(model, tensors))})
+    if len(content) > MAX_FILE_BYTES:
+        raise ModelError(
+            f"model {model.name!r}: its file would take {len(content)} bytes, "
+            f"and the limit is {MAX_FILE_BYTES}"
+        )
+    return content
+
+
+def from_bytes(content: bytes, source: str = "model") -> Model:
+    """Return the model in the bytes of a file; ``source`` names it in errors.
+
+    Raises :class:`ModelError` for anything but the exact bytes that :func:`to_bytes` gives.
+    """
+    try:
+        return _parse(content)
+    except (ModelError, ContainerError) as error:
+        raise ModelError(f"{source}: {error}") from None
+    except RecursionError:
+        raise ModelError(f"{source}: metadata xnorgrid: nested too deeply") from None
+
+
+def _parse(content: bytes) -> Model:
+    if len(content) > MAX_FILE_BYTES:
+        raise ModelError(f"the file is larger than the limit of {MAX_FILE_BYTES} bytes")
+    tensors, metadata = read_container(content)
+    if set(metadata) != {"xnorgrid"}:
+        raise ModelError(
+            "a safetensors file, but not one of this package: its metadata must hold exactly "
+            f"'xnorgrid', not {_names(metadata)}"
+        )
+    description = strict_json(metadata["xnorgrid"], "metadata xnorgrid")
+    _require_description(description)
+    layers, batchnorm = [], {}
+    for index, entry in enumerate(description["layers"]):
+        layer = _take_layer(index, entry, tensors)
+        norm = tensors.pop(f"layers.{index}.batchnorm", None)
+        if norm is not None:
+            batchnorm[layer.name] = norm
+        layers.append(layer)
+    if tensors:
+        raise ModelError(f"tensors that no layer has: {_names(tensors)}")
+    source = description["input"]
+    model = Model(
+        name=description["name"],
+        input=Input(source["shape"], source["kind"], source["maximum"], source["threshold"]),
+        layers=tuple(layers),
+        labels=description["labels"],
+        provenance=description["provenance"],
+        batchnorm=batchnorm,
+        batchnorm_eps=description["batchnorm_eps"],
+    )
+    expected = digest(model)
+    if description["sha256"] != expected:
+        raise ModelError(
+            f"the content is damaged: its SHA-256 is {expected}, "
+            f"the file says {str(description['sha256'])[:64]!r}"
+        )
+    if to_bytes(model) != content:
+        raise ModelError(
+            "the file is not in canonical form (order, spacing or number format of its header "
+            "differ from what this package writes); it was changed by other means"
+        )
+    return model
+
+
+def _require_description(description: object) -> None:
+    if not isinstance(description, dict):
+        raise ModelError("metadata xnorgrid: must be a JSON object")
+    # The version decides what the other keys mean, so it comes first.
+    version = description.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise ModelError(
+            f"format version {str(version)[:20]} found, but this release reads version "
+            f"{FORMAT_VERSION}; update xnorgrid or save the model again"
+        )
+    _require_keys("metadata xnorgrid", description, _DESCRIPTION_KEYS)
+    for key, value in _FIXED.items():
+        if description[key] != value:
+            raise ModelError(
+                f"metadata xnorgrid: {key} must be {value!r}, not {str(description[key])[:60]!r}"
+            )
+    _require_keys("metadata xnorgrid: input", description["input"], _INPUT_KEYS)
+    if not isinstance(description["layers"], list):
+        raise ModelError("metadata xnorgrid: layers must be a list")
+
+
+def _take_layer(index: int, entry: object, tensors: dict[str, np.ndarray]) -> Dense:
+    """Take layer ``index`` out of ``tensors``, checked against its ``entry`` in the description."""
+    operation = entry.get("op") if isinstance(entry, dict) else None
+    if isinstance(operation, str) and operation != Dense.op:
+        raise ModelError(
+            f"layer {index} ({str(entry.get('name'))[:60]!r}): operation {operation[:60]!r} is not "
+            f"known to this release (known: {Dense.op!r}); a newer xnorgrid may read it"
+        )
+    _require_keys(f"layer {index}", entry, _LAYER_KEYS)
+    shape = entry["shape"]
+    if not (
+        isinstance(shape, list)
+        and len(shape) == 2
+        and all(type(size) is int and 1 <= size <= 8 * MAX_FILE_BYTES for size in shape)
+    ):
+        raise ModelError(f"layer {index}: shape must be [out, in], not {str(shape)[:60]}")
+    out, fan_in = shape
+    row_bytes = packing.word_count(fan_in, 8)
+    prefix = f"layers.{index}."
+    expected = {"weight": (out, row_bytes), "batchnorm": (4, out)}
+    found = {}
+    for part, dtype in _DTYPES.items():
+        tensor = tensors.get(prefix + part)
+        if tensor is None:
+            continue
+        found[part] = tensor
+        part_shape = expected.get(part, (out,))
+        if tensor.dtype != dtype or tensor.shape != part_shape:
+            raise ModelError(
+                f"tensor {prefix + part!r}: must be {np.dtype(dtype)} {part_shape}, "
+                f"not {tensor.dtype} {tensor.shape}"
+            )
+        if part != "batchnorm":
+            del tensors[prefix + part]
+    if "weight" not in found:
+        raise ModelError(f"tensor '{prefix}weight': missing")
+    if ("threshold" in found) != ("inverted" in found):
+        raise ModelError(f"layer {index}: threshold and inverted go together, but one is missing")
+    words = found["weight"].reshape(out, row_bytes, 1)
+    weights = packing.unpack(words, 8, fan_in)
+    if not np.array_equal(packing.pack(weights, 8), words):
+        raise ModelError(f"tensor '{prefix}weight': a padding bit behind input {fan_in - 1} is set")
+    inverted = found.get("inverted")
+    if inverted is not None and inverted.max() > 1:
+        raise ModelError(f"tensor '{prefix}inverted': must hold 0 or 1, not {inverted.max()}")
+    return Dense(
+        name=entry["name"],
+        weights=weights,
+        thresholds=found.get("threshold"),
+        inverted=None if inverted is None else inverted.astype(np.bool_),
+    )
+
+
+def _tensors(model: Model) -> dict[str, np.ndarray]:
+    tensors = {}
+    for index, layer in enumerate(model.layers):
+        prefix = f"layers.{index}."
+        tensors[prefix + "weight"] = packing.pack(layer.weights, 8)[..., 0]
+        if layer.thresholds is not None and layer.inverted is not None:
+            tensors[prefix + "threshold"] = layer.thresholds
+            tensors[prefix + "inverted"] = layer.inverted.astype(np.uint8)
+        if layer.name in model.batchnorm:
+            tensors[prefix + "batchnorm"] = model.batchnorm[layer.name]
+    return tensors
+
+
+def _describe(model: Model, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    description = {
+        **_FIXED,
+        "batchnorm_eps": model.batchnorm_eps,
+        "format_version": FORMAT_VERSION,
+        "input": {
+            "kind": model.input.kind,
+            "maximum": model.input.maximum,
+            "shape": list(model.input.shape),
+            "threshold": model.input.threshold,
+        },
+        "labels": list(model.labels),
+        "layers": [
+            {"name": layer.name, "op": layer.op, "shape": list(layer.weights.shape)}
+            for layer in model.layers
+        ],
+        "name": model.name,
+        "provenance": model.provenance,
+    }
+    content = write_container(tensors, {"xnorgrid": _canonical_json(description)})
+    return {**description, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _canonical_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _require_keys(where: str, value: object, keys: set[str]) -> None:
+    if not isinstance(value, dict):
+        raise ModelError(f"{where}: must be a JSON object")
+    if missing := keys - value.keys():
+        raise ModelError(f"{where}: missing {_names(missing)}")
+    if unknown := value.keys() - keys:
+        raise ModelError(f"{where}: unknown {_names(unknown)}")
+
+
+def _names(names: Any) -> str:
+    shown = sorted(map(str, names))
+    text = ", ".join(repr(name[:60]) for name in shown[:8]) or "nothing"
+    return text + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
