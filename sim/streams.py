@@ -22,17 +22,25 @@ def new_seed() -> int:
 
 
 async def put(ctx, stream, payload) -> None:
-    """Offer one payload until it is taken."""
+    """Offer one payload until it is taken.
+
+    Loops here wait by single ticks: a coroutine that the simulation's end finds in ``until`` or
+    ``repeat`` leaves a warning behind.
+    """
     ctx.set(stream.payload, payload)
     ctx.set(stream.valid, 1)
-    await ctx.tick().until(stream.ready)
+    ready = 0
+    while not ready:
+        *_, ready = await ctx.tick().sample(stream.ready)
     ctx.set(stream.valid, 0)
 
 
 async def take(ctx, stream):
     """Take one payload, waiting until there is one."""
     ctx.set(stream.ready, 1)
-    (payload,) = await ctx.tick().sample(stream.payload).until(stream.valid)
+    valid = 0
+    while not valid:
+        *_, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
     ctx.set(stream.ready, 0)
     return payload
 
