@@ -13,9 +13,8 @@ from xnorgrid.hw.protocol import LEVELS, Instruction
 from .model import Dense, Model
 from .packing import pack, pack_signed, signed_from_planes, unpack, word_count
 
-__all__ = ["ModelDoesNotFit", "Program", "compile"]
+__all__ = ["LayerPlace", "ModelDoesNotFit", "Program", "compile", "steps"]
 
-#: Cycles in which the array rests between two layers, at most; the exact number is the sequencer's.
 _WORD = LEVELS.index("word")
 _TILE = LEVELS.index("tile")
 #: Word 0 of weight and activation memories holds zeros.
@@ -265,12 +264,26 @@ def _fits(model: Model, config: ArrayConfig, keep_layers: bool) -> bool:
     return all(need <= getattr(config, name) for name, need in needs.items())
 
 
+def steps(counts: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Address steps of a loop nest, innermost first, as an instruction holds them (modulo 2**16).
+
+    ``strides`` says how far apart two iterations of a level start. When a level advances, the address still
+    stands at the end of all inner levels; the step leads from there.
+    """
+    travelled = 0
+    result = []
+    for count, stride in zip(counts, strides, strict=True):
+        result.append((stride - travelled) % (1 << 16))
+        travelled += (count - 1) * stride
+    return result
+
+
 def _instruction(place: LayerPlace, config: ArrayConfig, *, first: bool, last: bool) -> bytes:
     """The layer as one instruction: tiles over output channels, words over the fan-in."""
     outputs, fan_in = place.layer.weights.shape
-    count, step = [0] * len(LEVELS), [0] * len(LEVELS)
-    count[_WORD], step[_WORD] = place.input_words - 1, 1
-    count[_TILE], step[_TILE] = place.tiles - 1, 1 - place.input_words
+    counts, strides = [1] * len(LEVELS), [0] * len(LEVELS)
+    counts[_WORD], strides[_WORD] = place.input_words, 1
+    counts[_TILE] = place.tiles
     scores = place.layer.thresholds is None
     fields = {
         "last": last,
@@ -282,8 +295,8 @@ def _instruction(place: LayerPlace, config: ArrayConfig, *, first: bool, last: b
         "preset_base": place.preset_base,
         "output_base": place.output_base,
         "output_words": place.output_words,
-        "count": count,
-        "step": [value % (1 << 16) for value in step],
+        "count": [count - 1 for count in counts],
+        "step": steps(counts, strides),
         "tile_lanes": fan_in * config.rows,
         "last_tile_lanes": fan_in * (outputs - (place.tiles - 1) * config.rows),
     }
