@@ -19,7 +19,7 @@ def from_arrays(
     *,
     inverted: Sequence[ArrayLike | None] | None = None,
     compare: Literal["agreeing", "sum"] = "agreeing",
-    input_spec: Input | None = None,
+    input: Input | None = None,
     name: str = "network",
     layer_names: Sequence[str] | None = None,
     labels: Sequence[str] = (),
@@ -38,7 +38,7 @@ def from_arrays(
     ``None`` for none) is true it is +1 if p (or s) <= t. sign(s) with sign(0) = +1 is ``compare="sum"``,
     ``t = 0``. Thresholds out of reach are allowed: such a channel is constant.
 
-    ``input_spec`` defaults to ``Input((in,))``: bits, 0/1 or ±1. ``layer_names`` default to "layer0",
+    ``input`` defaults to ``Input((in,))``: bits, 0/1 or ±1. ``layer_names`` default to "layer0",
     "layer1", … Raises :class:`ModelError` that names the layer, what it got and what it expected.
     """
     if compare not in ("agreeing", "sum"):
@@ -78,7 +78,7 @@ def from_arrays(
         )
     return Model(
         name=name,
-        input=Input((layers[0].fan_in,)) if input_spec is None else input_spec,
+        input=Input((layers[0].fan_in,)) if input is None else input,
         layers=tuple(layers),
         labels=tuple(labels),
         provenance={} if provenance is None else provenance,

@@ -162,11 +162,11 @@ class Dense:
 class Model:
     """Layers from input to scores; the last layer, and only the last, is a score layer.
 
-    ``provenance`` is JSON-ready: how it was trained, on what, with what accuracy. ``batchnorm`` maps a
-    hidden layer's name to float32 (4, out) rows weight (gamma), bias (beta), running mean and running variance
-    and, with ``batchnorm_eps``, lets the PyTorch network be rebuilt; it is empty for models made elsewhere.
-    ``labels`` is empty or names every class. Models compare equal by content. Raises :class:`ModelError`
-    if the parts do not fit together.
+    ``provenance`` is JSON-ready: how it was trained, on what, with what accuracy. ``batchnorm`` maps
+    a hidden layer's name to float32 (4, out) rows weight (gamma), bias (beta), running mean and running
+    variance and, with ``batchnorm_eps``, lets the PyTorch network be rebuilt; it is empty for models
+    made elsewhere. ``labels`` is empty or names every class. Models compare equal by content. Raises
+    :class:`ModelError` if the parts do not fit together.
     """
 
     name: str

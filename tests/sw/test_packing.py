@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xnorgrid import packing
 
@@ -15,6 +15,7 @@ def test_bit_order_is_pinned():
     assert packing.pack(bits, 32).tolist() == [[0x01, 0x16, 0x00, 0x00]]
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 80),
     st.lists(st.lists(st.integers(0, 1), min_size=37, max_size=37), min_size=1, max_size=4),
@@ -44,10 +45,11 @@ def test_unpack_ignores_lanes_from_n_on_only():
         packing.unpack(np.array([[0b100000]], np.uint8), 5, 3)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.data())
 def test_signed_words_are_twos_complement(width, data):
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-    values = data.draw(st.lists(st.integers(low, high), min_size=1, max_size=5)) + [low, high]
+    values = [*data.draw(st.lists(st.integers(low, high), max_size=5)), low, high]
     words = packing.pack_signed(np.array(values, np.int64), width)
     assert words.shape == (len(values), packing.word_bytes(width))
     for value, word in zip(values, words, strict=True):
