@@ -17,7 +17,11 @@ __all__ = ["MAX_HEADER_BYTES", "ContainerError", "read_container", "strict_json"
 MAX_HEADER_BYTES = 1_000_000
 
 #: Canonical order: widest elements first, which keeps every tensor aligned. The library's order, too.
-_DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "I32": np.dtype("<i4"),
+    "U8": np.dtype("u1"),
+}
 _MAX_TENSORS = 4096
 
 

@@ -175,7 +175,7 @@ def _parse(content: bytes) -> Model:
     return model
 
 
-def _require_description(description: object) -> None:
+def _require_description(description: Any) -> None:
     if not isinstance(description, dict):
         raise ModelError("metadata xnorgrid: must be a JSON object")
     # The version decides what the other keys mean, so it comes first.
@@ -196,7 +196,7 @@ def _require_description(description: object) -> None:
         raise ModelError("metadata xnorgrid: layers must be a list")
 
 
-def _take_layer(index: int, entry: object, tensors: dict[str, np.ndarray]) -> Dense:
+def _take_layer(index: int, entry: Any, tensors: dict[str, np.ndarray]) -> Dense:
     """Take layer ``index`` out of ``tensors``, checked against its ``entry`` in the description."""
     operation = entry.get("op") if isinstance(entry, dict) else None
     if isinstance(operation, str) and operation != Dense.op:
@@ -289,7 +289,7 @@ def _canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _require_keys(where: str, value: object, keys: set[str]) -> None:
+def _require_keys(where: str, value: Any, keys: set[str]) -> None:
     if not isinstance(value, dict):
         raise ModelError(f"{where}: must be a JSON object")
     if missing := keys - value.keys():
