@@ -1,0 +1,248 @@
+"""Train a binary network: the method of BinaryNet on a whole data set held in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .checkpoint import Checkpoint, CheckpointError
+from .data import Dataset, load
+from .extras import requires
+from .model import Input
+from .nn import BinaryLinear, BinaryMLP, squared_hinge
+from .recipe import Recipe, RecipeError
+
+with requires("train"):
+    import torch
+    from torch import Tensor
+
+__all__ = ["Result", "accuracy", "train"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained network with the weights of its best epoch, in eval mode."""
+
+    network: BinaryMLP
+    recipe: Recipe
+    #: Epochs finished; fewer than the recipe's if the training was interrupted.
+    epochs: int
+    best_epoch: int
+    validation_accuracy: float
+    interrupted: bool
+    dataset: Dataset
+
+
+def accuracy(network: BinaryMLP, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of ``images`` whose largest score, or the first such, is the label's."""
+    return float(np.mean(network.scores(images).argmax(1) == labels))
+
+
+def train(
+    recipe: Recipe,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    log: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    threads: int | None = None,
+) -> Result:
+    """Train ``recipe``'s network; return it as it was after the epoch best on validation data.
+
+    The same recipe, data, torch build and number of ``threads`` give the same network.
+    ``checkpoint`` is written after every epoch; with ``resume`` the training continues from it,
+    to the same end as if it had never stopped. Ctrl-C ends the training with the best epoch so
+    far. ``log`` receives one JSON object a line: the recipe, then each epoch. ``progress`` shows
+    a bar, by default on a terminal. Raises :class:`~xnorgrid.data.DataError` for the data set and
+    :class:`~xnorgrid.checkpoint.CheckpointError` for a checkpoint that is missing, damaged or
+    another recipe's.
+    """
+    dataset = load(recipe.dataset, directory)
+    if recipe.validation > len(dataset.train_labels) - recipe.batch:
+        raise RecipeError(
+            f"validation must leave at least one batch of the "
+            f"{len(dataset.train_labels)} training images"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return _Training(recipe, dataset, checkpoint, resume, log).run(progress)
+
+
+class _Training:
+    """State of one training run."""
+
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, checkpoint: Any, resume: bool, log: Any
+    ) -> None:
+        self.recipe, self.dataset = recipe, dataset
+        shape = dataset.train_images.shape[1:]
+        self.network = BinaryMLP(
+            (int(np.prod(shape)), *recipe.hidden, len(dataset.labels)),
+            Input(shape, "threshold", dataset.maximum, dataset.threshold),
+            dropout=recipe.dropout,
+            input_dropout=recipe.input_dropout,
+        )
+        binary = [m for m in self.network.modules() if isinstance(m, BinaryLinear)]
+        latent = {id(m.weight) for m in binary}
+        groups = [{"params": [m.weight], "scale": m.rate_scale} for m in binary]
+        groups.append(
+            {"params": [p for p in self.network.parameters() if id(p) not in latent], "scale": 1.0}
+        )
+        self.optimiser = torch.optim.Adam(groups, lr=recipe.rate, fused=True)
+
+        order = torch.randperm(len(dataset.train_labels)).numpy()
+        chosen, kept = order[: recipe.validation], order[recipe.validation :]
+        self.validation = dataset.train_images[chosen], dataset.train_labels[chosen]
+        # One byte a pixel, -1 around it, so that a shift is a choice of window.
+        bits = dataset.train_images[kept] >= dataset.threshold
+        pixels = np.pad(bits, ((0, 0), *[(recipe.shift,) * 2] * 2))
+        self.pixels = torch.from_numpy(pixels.astype(np.int8) * 2 - 1)
+        self.labels = torch.from_numpy(dataset.train_labels[kept])
+
+        self.epoch, self.best_epoch, self.best_accuracy = 0, 0, -1.0
+        self.best = self._copy()
+        self.checkpoint = None if checkpoint is None else Checkpoint(Path(checkpoint))
+        if resume:
+            self._restore()
+        self.log = None if log is None else Path(log)
+        if self.log and not resume:
+            self.log.write_text(json.dumps({"recipe": dataclasses.asdict(recipe)}) + "\n")
+
+    def run(self, progress: bool | None) -> Result:
+        shown = sys.stderr.isatty() if progress is None else progress
+        interrupted = False
+        with tqdm(
+            total=self.recipe.epochs, initial=self.epoch, unit="epoch", disable=not shown
+        ) as bar:
+            try:
+                while self.epoch < self.recipe.epochs:
+                    started = time.monotonic()
+                    loss = self._epoch()
+                    current = accuracy(self.network, *self.validation)
+                    self.epoch += 1
+                    # Of equals the later: its learning rate was lower.
+                    if current >= self.best_accuracy:
+                        self.best_epoch, self.best_accuracy = self.epoch, current
+                        self.best = self._copy()
+                    self._record(loss, current, time.monotonic() - started)
+                    bar.set_postfix(
+                        loss=f"{loss:.4f}",
+                        validation=f"{current:.2%}",
+                        best=f"{self.best_accuracy:.2%}",
+                    )
+                    bar.update()
+            except KeyboardInterrupt:
+                interrupted = True
+        self.network.load_state_dict(self.best)
+        return Result(
+            self.network.eval(),
+            self.recipe,
+            self.epoch,
+            self.best_epoch,
+            max(self.best_accuracy, 0.0),
+            interrupted,
+            self.dataset,
+        )
+
+    def _epoch(self) -> float:
+        """Train for one epoch; returns the mean loss."""
+        recipe = self.recipe
+        rate = recipe.rate * (recipe.final_rate / recipe.rate) ** (self.epoch / recipe.epochs)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        self.network.train()
+        total, batches = 0.0, 0
+        # A last batch that is not full is left out: BatchNorm would weigh its images more.
+        order = torch.randperm(len(self.labels))
+        for chosen in order[: len(order) // recipe.batch * recipe.batch].split(recipe.batch):
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+                outputs = self.network(self._inputs(chosen))
+            loss = squared_hinge(outputs, self.labels[chosen])
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+            self.network.clip()
+            total, batches = total + loss.item(), batches + 1
+        return total / batches
+
+    def _inputs(self, chosen: Tensor) -> Tensor:
+        """Return ±1 inputs (batch, in) float32 for the ``chosen`` images, each moved at random."""
+        if not self.recipe.shift:
+            return self.pixels[chosen].flatten(1).float()
+        height, width = self.network.input.shape
+        top, left = torch.randint(0, 2 * self.recipe.shift + 1, (2, len(chosen), 1))
+        rows, columns = top + torch.arange(height), left + torch.arange(width)
+        moved = self.pixels[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return moved.flatten(1).float()
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def _record(self, loss: float, current: float, seconds: float) -> None:
+        if self.checkpoint:
+            self.checkpoint.save(
+                self._facts(),
+                {
+                    "network": self.network.state_dict(),
+                    "best": self.best,
+                    "optimiser": _flatten(self.optimiser.state_dict()["state"]),
+                    "random": {"state": torch.get_rng_state()},
+                },
+            )
+        if self.log:
+            line = {
+                "epoch": self.epoch,
+                "loss": loss,
+                "validation_accuracy": current,
+                "seconds": round(seconds, 3),
+            }
+            with self.log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _facts(self) -> dict[str, Any]:
+        return {"recipe": dataclasses.asdict(self.recipe), "epoch": self.epoch,
+                "best_epoch": self.best_epoch, "best_accuracy": self.best_accuracy}  # fmt: skip
+
+    def _restore(self) -> None:
+        if self.checkpoint is None:
+            raise CheckpointError("there is nothing to resume from: no checkpoint was named")
+        facts, groups = self.checkpoint.load()
+        mine = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        if facts["recipe"] != mine:
+            different = [name for name in mine if facts["recipe"].get(name) != mine[name]]
+            raise CheckpointError(
+                f"{self.checkpoint.path} is of another recipe (different: {', '.join(different)}); "
+                f"use that recipe, or train without resuming"
+            )
+        self.network.load_state_dict(groups["network"])
+        self.best = groups["best"]
+        state = self.optimiser.state_dict()
+        state["state"] = _unflatten(groups["optimiser"])
+        self.optimiser.load_state_dict(state)
+        torch.set_rng_state(groups["random"]["state"])
+        self.epoch, self.best_epoch = facts["epoch"], facts["best_epoch"]
+        self.best_accuracy = facts["best_accuracy"]
+
+
+def _flatten(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{i}.{name}": value for i, entry in state.items() for name, value in entry.items()}
+
+
+def _unflatten(flat: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        i, name = key.split(".")
+        state.setdefault(int(i), {})[name] = value
+    return state

@@ -1,0 +1,159 @@
+"""The training command: train a recipe, fold the network, save the model with its provenance."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import hashlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .extras import requires
+from .fold import fold
+from .model import Model
+from .modelfile import save
+from .recipe import RECIPES, Recipe, RecipeError
+from .train import Result, accuracy, train
+
+with requires("train"):
+    import torch
+
+__all__ = ["add_arguments", "recipe_from", "run", "scores_sha256", "to_model"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the options that :func:`run` reads."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="digits",
+        choices=RECIPES,
+        help="what to train; the options below change it (default: digits)",
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", help="directory of the data sets (default: $XNORGRID_DATA)"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="model file (default: RECIPE.safetensors)"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", type=Path, help="state, written after every epoch"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
+    parser.add_argument("--log", metavar="FILE", type=Path, help="one JSON object a line and epoch")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of PyTorch (default: its own)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--dataset", help="digits, mnist or fashion-mnist")
+    parser.add_argument(
+        "--hidden", type=_widths, metavar="N,N,…", help="widths of the hidden layers"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N")
+    parser.add_argument("--batch", type=int, metavar="N", help="images a step")
+    parser.add_argument("--rate", type=float, metavar="R", help="learning rate of the first epoch")
+    parser.add_argument(
+        "--dropout", type=float, metavar="F", help="fraction of activations zeroed in training"
+    )
+    parser.add_argument(
+        "--shift", type=int, metavar="N", help="pixels that images are moved by in training"
+    )
+    parser.add_argument("--seed", type=int, metavar="N")
+
+
+def recipe_from(arguments: argparse.Namespace) -> Recipe:
+    """Return the named recipe with the changes in ``arguments``; raises :class:`RecipeError`."""
+    names = ("dataset", "hidden", "epochs", "batch", "rate", "dropout", "shift", "seed")
+    changes = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    return dataclasses.replace(RECIPES[arguments.recipe], **changes)
+
+
+def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
+    """Train, fold and save as ``arguments`` ask; ``command`` is kept in the model's provenance.
+
+    Returns a JSON-ready report. Raises :class:`RecipeError` and what :func:`~xnorgrid.train.train`,
+    :func:`~xnorgrid.fold.fold` and :func:`~xnorgrid.modelfile.save` raise.
+    """
+    recipe = recipe_from(arguments)
+    out = arguments.out or Path(f"{arguments.recipe}.safetensors")
+    # A missing folder is better found before the training than after it.
+    for path in (out, arguments.checkpoint, arguments.log):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise RecipeError(
+                f"{path} cannot be written: there is no folder {path.absolute().parent}; "
+                f"create it first"
+            )
+    if arguments.threads is not None and arguments.threads < 1:
+        raise RecipeError(f"threads must be at least 1, not {arguments.threads}")
+    result = train(
+        recipe,
+        directory=arguments.data,
+        checkpoint=arguments.checkpoint,
+        resume=arguments.resume,
+        log=arguments.log,
+        progress=False if arguments.quiet else None,
+        threads=arguments.threads,
+    )
+    if not result.best_epoch:
+        raise RecipeError(
+            "the training was interrupted before its first epoch ended; nothing saved"
+        )
+    model = to_model(result, out.stem, command)
+    save(model, out)
+    report = {key: value for key, value in model.provenance.items() if key != "recipe"}
+    return {"model": str(out), "interrupted": result.interrupted, **report}
+
+
+def to_model(result: Result, name: str, command: str) -> Model:
+    """Fold ``result``'s network into a :class:`Model` called ``name`` with its provenance.
+
+    The accuracies are of the integer scores. ``scores_sha256`` is :func:`scores_sha256` of
+    PyTorch's own scores for the whole test set, so that any machine can check a reference or a
+    board against PyTorch.
+    """
+    dataset, network = result.dataset, result.network
+    scores = network.scores(dataset.test_images)
+    provenance = {
+        "command": command,
+        "recipe": dataclasses.asdict(result.recipe),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "torch": torch.__version__,
+        "validation_accuracy": result.validation_accuracy,
+        "train_accuracy": accuracy(network, dataset.train_images, dataset.train_labels),
+        "test_accuracy": float(np.mean(scores.argmax(1) == dataset.test_labels)),
+        "test_images": len(dataset.test_labels),
+        "scores_sha256": scores_sha256(scores),
+    }
+    return fold(network, name, labels=dataset.labels, provenance=provenance)
+
+
+def scores_sha256(scores: np.ndarray) -> str:
+    """Return the SHA-256 of ``scores`` (N, classes) as little-endian int32 in C order, in hex."""
+    return hashlib.sha256(np.ascontiguousarray(scores, "<i4").tobytes()).hexdigest()
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(int(width) for width in text.split(","))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command by itself: ``python -m xnorgrid.train_command``."""
+    import json
+    import sys
+
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser("xnorgrid train", description=__doc__)
+    add_arguments(parser)
+    print(
+        json.dumps(run(parser.parse_args(arguments), shlex.join(["xnorgrid", "train", *arguments])))
+    )
+
+
+if __name__ == "__main__":
+    main()
