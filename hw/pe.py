@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ Accumulate = data.StructLayout(
     {
         "valid": 1,  #: add the count; otherwise hold
         "first": 1,  #: start from the preset instead of the accumulated value
-        "double": 1,  #: double the accumulated value before adding
+        "double": 1,  #: double the accumulated value, plus the preset's lowest bit, before adding
     }
 )
 
@@ -24,7 +24,8 @@ class ProcessingElement(wiring.Component):
     """Count the lanes in which weight and activation disagree, and accumulate the counts.
 
     Takes a beat (a pair of words) every cycle. A threshold layer presets the accumulator to T - n - 1, so
-    that after all n lanes its sign bit is [p >= T], p being the agreeing lanes. Words shorter than
+    that after all n lanes its sign bit is [p >= T], p being the agreeing lanes. Where sums of bit-planes
+    double the accumulator on the way, the preset's low bits follow one by one. Words shorter than
     ``lanes`` are padded with 0 in both operands, which disagrees nowhere.
 
     Parameters
@@ -41,7 +42,8 @@ class ProcessingElement(wiring.Component):
     accumulate : In(Accumulate)
         Given :attr:`count_latency` cycles after the operands it belongs to.
     preset : In(signed(accumulator_bits))
-        Given together with ``accumulate``; read when ``first`` is 1.
+        Given together with ``accumulate``; read when ``first`` is 1, and its lowest bit when ``double``
+        is 1.
     bit : Out(1)
         Sign of the accumulator: :attr:`latency` cycles after a sum's last operands it is the neuron's bit.
     """
@@ -78,7 +80,8 @@ class ProcessingElement(wiring.Component):
         m = Module()
         m.submodules.count = count = Popcount(self.lanes)
         accumulator = Signal(signed(self.accumulator_bits))
-        kept = Mux(self.accumulate.double, accumulator << 1, accumulator)
+        doubled = Cat(self.preset[0], accumulator[:-1]).as_signed()
+        kept = Mux(self.accumulate.double, doubled, accumulator)
         m.d.comb += [
             count.i.eq(self.weight ^ self.activation),
             self.bit.eq(accumulator[-1]),

@@ -73,7 +73,10 @@ class Region(enum.Enum, shape=8):
 
     PROGRAM = 0  #: one bank of 32-bit words; :data:`Instruction` is a whole number of them
     WEIGHTS = 1  #: one bank a row, words of LANES bits
-    PRESETS = 2  #: one bank a row, words of the accumulator's width, two's complement
+    #: One bank a row, words of the accumulator's width, two's complement: one word a tile and plane. The
+    #: first plane's is the preset divided by 2 ** (planes - 1), rounded down; each further plane's lowest
+    #: bit is the next lower bit of the preset.
+    PRESETS = 2
     ACTIVATIONS = 3  #: one bank a column, words of LANES bits
 
 

@@ -28,7 +28,7 @@ class Sequencer(wiring.Component):
     a beat. One beat is given a cycle, except that two results to be packed are kept
     :attr:`ArrayConfig.pack_cycles` apart. Weights follow one another in memory: a sum takes the words
     from its tile's first word on, every window and plane takes the same words again, the next tile goes on
-    behind them, and every position starts at the layer's first word. A layer starts when the results
+    behind them, and every position starts at the layer's first word. A tile has one preset word a plane. A layer starts when the results
     of the one before are in memory.
 
     Between layers the array rests while an instruction is fetched and the last results drain:
@@ -96,7 +96,7 @@ class Sequencer(wiring.Component):
         sum_first = (counts[_WORD] == 0) & (counts[_ROW] == 0)
         sum_end, window_end = ends[_SUM].all(), ends[_WINDOW].all()
         activation, weight, preset = Signal(16), Signal(16), Signal(16)
-        tile_weight = Signal(16)  # first weight word of the tile
+        tile_weight, tile_preset = Signal(16), Signal(16)  # first words of the tile
 
         # A score's bits after its sign, and what its last bit ends.
         score_left = Signal(8)
@@ -203,6 +203,7 @@ class Sequencer(wiring.Component):
                         weight.eq(instruction.weight_base),
                         tile_weight.eq(instruction.weight_base),
                         preset.eq(instruction.preset_base),
+                        tile_preset.eq(instruction.preset_base),
                     ]
                     m.next = "BEATS"
                 with m.If(self.control.abort):
@@ -217,15 +218,20 @@ class Sequencer(wiring.Component):
                             weight.eq(instruction.weight_base),
                             tile_weight.eq(instruction.weight_base),
                             preset.eq(instruction.preset_base),
+                            tile_preset.eq(instruction.preset_base),
                         ]
                     with m.Elif(ends[:_TILE].all()):
                         m.d.sync += [
                             weight.eq(weight + 1),
                             tile_weight.eq(weight + 1),
                             preset.eq(preset + 1),
+                            tile_preset.eq(preset + 1),
                         ]
                     with m.Elif(ends[:_PLANE].all()):
-                        m.d.sync += weight.eq(tile_weight)
+                        m.d.sync += [
+                            weight.eq(tile_weight),
+                            preset.eq(Mux(sum_end, tile_preset, preset + 1)),
+                        ]
                     with m.Else():
                         m.d.sync += weight.eq(weight + 1)
                     with m.If(sum_end & (instruction.score_bits != 0)):

@@ -11,7 +11,7 @@ def accumulated(value, beat, bits):
     if beat["first"]:
         value = beat["preset"]
     elif beat["double"]:
-        value *= 2
+        value = 2 * value + (beat["preset"] & 1)
     value += (beat["weight"] ^ beat["activation"]).bit_count()
     half = 1 << (bits - 1)
     return (value + half) % (2 * half) - half

@@ -28,6 +28,7 @@ class Layer:
             self.counts[3] = self.counts[4] = 1
         self.strides = [rng.randrange(-3, 9) for _ in LEVELS]
         self.base, self.weights, self.presets = (rng.randrange(n) for n in (2000, 300, 20))
+        self.weights += 1  # word 0 marks the extra beats of scores
         self.tile_lanes, self.last_tile_lanes = rng.randrange(1000), rng.randrange(1000)
         self.pass_input = rng.random() < 0.5
         self.fields = {
@@ -58,7 +59,7 @@ class Layer:
                 position_end = end[5] and not self.scores
                 result = (wx == 0 and wy == 0, end[3] and end[4], position_end, end[6])
             yield (
-                weight, activation % 4096, self.presets + tile,
+                weight, activation % 4096, self.presets + tile * self.counts[2] + plane,
                 start and plane == 0, start and plane != 0, result,
             )  # fmt: skip
             if result and self.scores:
@@ -122,7 +123,7 @@ def test_beats_of_random_programs(case):
                     spacing.append(since)
                     since = 0
             first, double = beat.accumulate.first, beat.accumulate.double
-            preset = beat.preset_address if first else None
+            preset = beat.preset_address if first or (double and beat.weight_address) else None
             beats.append(
                 (beat.weight_address, beat.activation_address, preset, first, double, result)
             )
@@ -136,7 +137,7 @@ def test_beats_of_random_programs(case):
 
     simulate(dut, bench)
     expected = [
-        (weight, activation, preset if first else None, first, double, result)
+        (weight, activation, preset if first or double and weight else None, first, double, result)
         for k in range(passes)
         for layer in layers
         for weight, activation, preset, first, double, result in layer.beats(k * stride)
