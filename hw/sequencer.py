@@ -74,8 +74,13 @@ class Sequencer(wiring.Component):
 
     @property
     def turnaround(self) -> int:
-        """Cycles from the last beat of a layer to the first beat of the next, both included in neither."""
-        return max(self.fetch_cycles, self.drain_cycles + 1) + 1
+        """Cycles between the last beat of a layer and the first beat of the next."""
+        return max(self.fetch_cycles, self.drain_cycles) + 1
+
+    @property
+    def overhead(self) -> int:
+        """Cycles of a run before its first beat and after its last."""
+        return self.fetch_cycles + 1 + self.finish_cycles + 1
 
     @property
     def finish_cycles(self) -> int:

@@ -39,10 +39,16 @@ class LayerPlace:
     activation_base: int
     output_base: int
 
-    @property
-    def beats(self) -> int:
-        """Beats of one pass, without the extra bits of scores."""
-        return self.tiles * self.input_words
+    def cycles(self, config: ArrayConfig) -> int:
+        """Cycles from the layer's first beat to its last, both included.
+
+        A tile takes a beat per input word, then a score layer a beat per further bit; two results are
+        never closer than :attr:`ArrayConfig.pack_cycles`.
+        """
+        score_bits = config.accumulator_bits - 1 if self.layer.thresholds is None else 0
+        tail = score_bits * config.pack_cycles
+        between = max(self.input_words, config.pack_cycles) + tail
+        return self.input_words + tail + (self.tiles - 1) * between
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,14 @@ class Program:
     def operations(self) -> int:
         """Useful lane-operations (XNORs) per image."""
         return sum(place.layer.weights.size for place in self.places)
+
+    def cycles(self, passes: int, turnaround: int) -> int:
+        """Cycles from the first beat of a run of ``passes`` to its last, both included.
+
+        ``turnaround`` is the sequencer's, in cycles between two layers.
+        """
+        work = sum(place.cycles(self.config) for place in self.places)
+        return passes * work + (passes * len(self.places) - 1) * turnaround
 
     def pack_images(self, bits: np.ndarray) -> np.ndarray:
         """Pack ``bits`` (N, fan-in) uint8 into (N, input_words, word_bytes(lanes)) uint8."""
@@ -227,7 +241,7 @@ def _needs(places: list[LayerPlace], config: ArrayConfig, activation_depth: int)
     last = places[-1]
     fan_in = max(place.layer.weights.shape[1] for place in places)
     return {
-        "weight_depth": last.weight_base + last.beats,
+        "weight_depth": last.weight_base + last.tiles * last.input_words,
         "preset_depth": last.preset_base + last.tiles,
         "activation_depth": activation_depth,
         "program_depth": len(places),

@@ -99,6 +99,7 @@ def test_random_networks_layer_by_layer(shape):
             input_stride=program.input_words, output_stride=program.output_words,
         )  # fmt: skip
         assert ctx.get(core.control.busy_cycles) == cycles
+        assert cycles == program.cycles(passes, core.sequencer.turnaround) + core.sequencer.overhead
         assert ctx.get(core.control.useful_lanes) == program.operations * len(images)
 
         for k in range(len(images)):
