@@ -71,6 +71,8 @@ class Program:
     instructions: bytes
     #: Passes whose inputs and outputs fit into the activation memory at once.
     max_passes: int
+    #: Whether every layer's results stay in memory until the next pass.
+    keeps_layers: bool
 
     @property
     def input_base(self) -> int:
@@ -173,6 +175,7 @@ def compile(model: Model, config: ArrayConfig, *, keep_layers: bool = False) -> 
             _instruction(place, config, first=place is places[0], last=place is places[-1])
             for place in places
         ),
+        keeps_layers=keep_layers,
         max_passes=1 + (config.activation_depth - needs["activation_depth"]) // per_pass,
     )
 
