@@ -6,24 +6,28 @@
 
 from __future__ import annotations
 
-import json
 import math
-import operator
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .checks import (
+    ModelError,
+    assign,
+    frozen,
+    integers,
+    items,
+    json_object,
+    require_text,
+    shown,
+    type_of,
+)
+
 __all__ = ["Dense", "Input", "Model", "ModelError", "describe"]
 
 _MAX_LAYERS = 256
 _MAX_DIMENSION = 1 << 20
-_MAX_NAME = 200
-
-
-class ModelError(ValueError):
-    """A model, or a model file, that is malformed; the message says what and where."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,15 @@ class Input:
     threshold: int = 1
 
     def __post_init__(self) -> None:
-        shape = _integers("input: shape", self.shape)
+        shape = integers("input: shape", self.shape)
         if not shape or min(shape) < 1 or math.prod(shape) > _MAX_DIMENSION:
             raise ModelError(
                 f"input: shape must be of positive sizes with a product up to {_MAX_DIMENSION}, "
-                f"not {_short(self.shape)}"
+                f"not {shown(self.shape)}"
             )
         if self.kind not in ("bits", "threshold"):
-            raise ModelError(f"input: kind must be 'bits' or 'threshold', not {_short(self.kind)}")
-        maximum, threshold = _integers(
+            raise ModelError(f"input: kind must be 'bits' or 'threshold', not {shown(self.kind)}")
+        maximum, threshold = integers(
             "input: maximum and threshold", (self.maximum, self.threshold)
         )
         if not 1 <= maximum <= 0xFFFF:
@@ -63,7 +67,7 @@ class Input:
                 "input: kind 'bits' goes with maximum 1 and threshold 1, "
                 f"not {maximum} and {threshold}"
             )
-        _assign(self, shape=shape, maximum=maximum, threshold=threshold)
+        assign(self, shape=shape, maximum=maximum, threshold=threshold)
 
     @property
     def size(self) -> int:
@@ -89,11 +93,11 @@ class Dense:
     inverted: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        _require_text("layer: name", self.name)
+        require_text("layer: name", self.name)
         where = f"layer {self.name!r}"
         weights = self.weights
         if not isinstance(weights, np.ndarray) or weights.dtype != np.uint8 or weights.ndim != 2:
-            raise ModelError(f"{where}: weights must be uint8 (out, in), not {_kind(weights)}")
+            raise ModelError(f"{where}: weights must be uint8 (out, in), not {type_of(weights)}")
         if not (
             1 <= weights.shape[0] <= _MAX_DIMENSION and 1 <= weights.shape[1] <= _MAX_DIMENSION
         ):
@@ -103,7 +107,7 @@ class Dense:
             )
         if weights.max() > 1:
             raise ModelError(f"{where}: weights must be 0 or 1, but one is {weights.max()}")
-        _assign(self, weights=_frozen(weights, np.uint8))
+        assign(self, weights=frozen(weights, np.uint8))
         if self.thresholds is None:
             if self.inverted is not None:
                 raise ModelError(f"{where}: a score layer (no thresholds) has no inverted channels")
@@ -116,7 +120,7 @@ class Dense:
             or thresholds.shape != (out,)
         ):
             raise ModelError(
-                f"{where}: thresholds must be int32 ({out},), one a channel, not {_kind(thresholds)}"
+                f"{where}: thresholds must be int32 ({out},), one a channel, not {type_of(thresholds)}"
             )
         outside = np.flatnonzero((thresholds < 0) | (thresholds > fan_in + 1))
         if outside.size:
@@ -131,11 +135,9 @@ class Dense:
             or inverted.shape != (out,)
         ):
             raise ModelError(
-                f"{where}: inverted must be bool ({out},), one a channel, not {_kind(inverted)}"
+                f"{where}: inverted must be bool ({out},), one a channel, not {type_of(inverted)}"
             )
-        _assign(
-            self, thresholds=_frozen(thresholds, np.int32), inverted=_frozen(inverted, np.bool_)
-        )
+        assign(self, thresholds=frozen(thresholds, np.int32), inverted=frozen(inverted, np.bool_))
 
     @property
     def channels(self) -> int:
@@ -178,26 +180,26 @@ class Model:
     batchnorm_eps: float = 1e-4
 
     def __post_init__(self) -> None:
-        _require_text("model: name", self.name)
+        require_text("model: name", self.name)
         if not isinstance(self.input, Input):
-            raise ModelError(f"model: input must be an Input, not {_kind(self.input)}")
-        layers = tuple(_items("model: layers", self.layers))
+            raise ModelError(f"model: input must be an Input, not {type_of(self.input)}")
+        layers = tuple(items("model: layers", self.layers))
         _require_chain(self.input, layers)
-        labels = tuple(_items("model: labels", self.labels))
+        labels = tuple(items("model: labels", self.labels))
         for label in labels:
-            _require_text("model: label", label)
+            require_text("model: label", label)
         if labels and len(labels) != layers[-1].channels:
             raise ModelError(
                 f"model: {layers[-1].channels} classes need as many labels, not {len(labels)}"
             )
         eps = self.batchnorm_eps
         if not isinstance(eps, (int, float)) or not 0 <= eps <= 1:
-            raise ModelError(f"model: batchnorm_eps must be a number in 0 … 1, not {_short(eps)}")
-        _assign(
+            raise ModelError(f"model: batchnorm_eps must be a number in 0 … 1, not {shown(eps)}")
+        assign(
             self,
             layers=layers,
             labels=labels,
-            provenance=_json_object("model: provenance", self.provenance),
+            provenance=json_object("model: provenance", self.provenance),
             batchnorm=_batchnorm(self.batchnorm, {layer.name: layer for layer in layers[:-1]}),
             batchnorm_eps=float(eps),
         )
@@ -259,7 +261,7 @@ def _require_chain(source: Input, layers: tuple[Any, ...]) -> None:
     size, before = source.size, "the input"
     for index, layer in enumerate(layers):
         if not isinstance(layer, Dense):
-            raise ModelError(f"layer {index}: must be a Dense, not {_kind(layer)}")
+            raise ModelError(f"layer {index}: must be a Dense, not {type_of(layer)}")
         if layer.name in seen:
             raise ModelError(f"layer {index}: the name {layer.name!r} is taken by another layer")
         seen.add(layer.name)
@@ -280,11 +282,11 @@ def _require_chain(source: Input, layers: tuple[Any, ...]) -> None:
 
 def _batchnorm(given: object, hidden: dict[str, Dense]) -> dict[str, np.ndarray]:
     if not isinstance(given, dict):
-        raise ModelError(f"model: batchnorm must be a dict, not {_kind(given)}")
+        raise ModelError(f"model: batchnorm must be a dict, not {type_of(given)}")
     result = {}
     for name, values in given.items():
         if name not in hidden:
-            raise ModelError(f"model: batchnorm for {_short(name)}, which is no hidden layer")
+            raise ModelError(f"model: batchnorm for {shown(name)}, which is no hidden layer")
         shape = (4, hidden[name].channels)
         if (
             not isinstance(values, np.ndarray)
@@ -292,76 +294,17 @@ def _batchnorm(given: object, hidden: dict[str, Dense]) -> dict[str, np.ndarray]
             or values.shape != shape
         ):
             raise ModelError(
-                f"layer {name!r}: batchnorm must be float32 {shape}, not {_kind(values)}"
+                f"layer {name!r}: batchnorm must be float32 {shape}, not {type_of(values)}"
             )
         if not np.isfinite(values).all() or (values[3] < 0).any():
             raise ModelError(
                 f"layer {name!r}: batchnorm must be finite with variances from 0 upwards"
             )
-        result[name] = _frozen(values, np.float32)
+        result[name] = frozen(values, np.float32)
     return result
-
-
-def _json_object(where: str, value: object) -> dict[str, Any]:
-    """Return a deep copy of ``value`` as JSON gives it back (tuples become lists)."""
-    if not isinstance(value, dict):
-        raise ModelError(f"{where} must be a dict, not {_kind(value)}")
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        copy = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{where} must be JSON-ready: {error}") from None
-    return copy
-
-
-def _require_text(where: str, text: object) -> None:
-    if not isinstance(text, str) or not text.isprintable() or not 1 <= len(text) <= _MAX_NAME:
-        raise ModelError(
-            f"{where} must be 1 … {_MAX_NAME} printable characters, not {_short(text)}"
-        )
-
-
-def _integers(where: str, values: object) -> tuple[int, ...]:
-    try:
-        items = _items(where, values)
-        if any(isinstance(value, (bool, np.bool_)) for value in items):
-            raise TypeError
-        return tuple(operator.index(value) for value in items)
-    except TypeError:
-        raise ModelError(f"{where} must be integers, not {_short(values)}") from None
-
-
-def _items(where: str, values: object) -> list[Any]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise ModelError(f"{where} must be a sequence, not {_kind(values)}")
-    return list(values)
-
-
-def _frozen(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    copy = np.array(array, dtype=dtype, order="C")
-    copy.setflags(write=False)
-    return copy
-
-
-def _assign(instance: object, **values: object) -> None:
-    """Set fields of a frozen dataclass; for ``__post_init__`` only."""
-    for name, value in values.items():
-        object.__setattr__(instance, name, value)
 
 
 def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     if a is None or b is None:
         return a is b
     return np.array_equal(a, b)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape}"
-    return type(value).__name__
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
