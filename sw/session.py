@@ -1,0 +1,156 @@
+"""A conversation with one board that survives lost frames, lost ports and resets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from amaranth.lib import data
+
+from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.hw.protocol import Identity, Op, StatusReport
+
+from .errors import DeviceReset, Disconnected, PortError, WrongConfiguration
+from .identity import BoardIdentity, parse_identity
+from .link import Call, Link, checked
+from .transport import Transport
+
+__all__ = ["Session"]
+
+#: A call may take this many times the time it takes on a good line, and so repeat what was lost ...
+_MARGIN = 6.0
+#: ... and this many seconds more.
+_GRACE_SECONDS = 1.0
+
+_IDENTIFY = Call(Op.IDENTIFY, reply_bytes=Identity.size // 8)
+_STATUS = Call(Op.STATUS, reply_bytes=StatusReport.size // 8)
+_RESET = Call(Op.RESET)
+
+
+class Session:
+    """Requests to a board that knows us, and the way back to that after any failure.
+
+    The parameters are those of :class:`~xnorgrid.driver.Board`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        config: ArrayConfig,
+        reopen: Callable[[], Transport] | None,
+        timeout: float | None,
+    ) -> None:
+        self._link = Link(transport, config.clock_hz, config.baud)
+        self._reopen = reopen
+        self._closed = False
+        #: Whether the port is there, the board knows us, and the last conversation ended well.
+        self._connected = True
+        self._known = False
+        self._healthy = True
+        self._identity: BoardIdentity | None = None
+        #: How often the board was found to have forgotten us, and so perhaps its memories.
+        self.losses = 0
+        try:
+            self.start(self.deadline(timeout, []))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def transport(self) -> Transport:
+        """The byte pipe in use."""
+        return self._link.transport
+
+    @property
+    def identity(self) -> BoardIdentity:
+        """Who the board said it is."""
+        if self._identity is None:
+            raise PortError(f"{self.transport.description} was never identified: open it again")
+        return self._identity
+
+    def close(self) -> None:
+        """Release the transport. May be called twice."""
+        self._closed = True
+        self.transport.close()
+
+    def require_open(self) -> None:
+        """Raise :class:`PortError` after :meth:`close`."""
+        if self._closed:
+            raise PortError(f"{self.transport.description} was closed: open the board again")
+
+    def deadline(self, timeout: float | None, calls: Sequence[Call]) -> float:
+        """When ``calls``, and perhaps a recovery before them, have to be done, in ``time.monotonic()``."""
+        now = time.monotonic()
+        if timeout is not None:
+            return now + timeout
+        recovery = [_STATUS, _IDENTIFY, _RESET, _IDENTIFY]
+        return now + _GRACE_SECONDS + _MARGIN * self._link.expected_seconds([*recovery, *calls])
+
+    @contextmanager
+    def conversation(self, deadline: float, *, fresh: bool = False) -> Iterator[None]:
+        """Requests belong inside. Recovers first if the last conversation failed.
+
+        With ``fresh``, a new session is started in any case, whatever the board still knows. Otherwise
+        raises :class:`DeviceReset` if the board has forgotten us, and so perhaps lost its memories.
+        """
+        self.require_open()
+        healthy, self._healthy = self._healthy, False
+        try:
+            self._connect()
+            if fresh or not self._known:
+                self.start(deadline)
+            elif not healthy and self.report(deadline).running:
+                # The report's answer also is the last of all answers to what failed.
+                self.start(deadline)
+            yield
+        except DeviceReset:
+            self._known = False
+            self.losses += 1
+            raise
+        except Disconnected:
+            self._connected = False
+            raise
+        self._healthy = True
+
+    def _connect(self) -> None:
+        if self._connected:
+            return
+        if self._reopen is None:
+            raise Disconnected(
+                f"the connection to {self.transport.description} is gone: open the board again"
+            )
+        self.transport.close()
+        self._link.transport = self._reopen()
+        self._connected = True
+
+    def start(self, deadline: float) -> None:
+        """Stop whatever runs, clear the counters, and become the one whom the board listens to."""
+        self._link.new_session()
+        self._identify(deadline)
+        # RESET forgets the session, so that its repetition finds none: done is done.
+        self._link.execute([_RESET], deadline)
+        self._link.new_session()
+        self._identify(deadline)
+        self._known = True
+
+    def _identify(self, deadline: float) -> None:
+        [reply] = self._link.execute([_IDENTIFY], deadline)
+        identity = parse_identity(checked(_IDENTIFY, reply), self.transport.description)
+        if self._identity is not None and self._identity != identity:
+            raise WrongConfiguration(
+                f"{self.transport.description} was {self._identity} and is now {identity}: "
+                f"open the board again"
+            )
+        self._identity = identity
+        self._link.clock_hz, self._link.baud = identity.config.clock_hz, identity.config.baud
+
+    def request(self, calls: Sequence[Call], deadline: float) -> list[bytes]:
+        """Carry out ``calls``, all of which have to succeed, and return their replies' data."""
+        replies = self._link.execute(calls, deadline)
+        return [checked(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def report(self, deadline: float) -> data.Const:
+        """Ask for the board's :data:`~xnorgrid.hw.protocol.StatusReport`."""
+        [answer] = self.request([_STATUS], deadline)
+        return StatusReport.from_bits(int.from_bytes(answer, "little"))
