@@ -1,0 +1,82 @@
+"""What a program puts into the board's memories, as requests that write, check and read it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnorgrid.hw.protocol import MAX_DATA_BYTES, Op, Region
+
+from .compile import Program
+from .link import Call
+from .packing import word_bytes as bytes_of_word
+
+__all__ = ["MemoryImage", "memory_images", "read_calls"]
+
+#: Cycles of a checksum per word, besides one per byte.
+_CHECKSUM_CYCLES = 8
+_CHECKSUM_BYTES = 4
+_MAX_CHECKSUM_WORDS = (1 << 16) - 1
+
+
+@dataclass(frozen=True)
+class MemoryImage:
+    """Words (n, word_bytes) uint8, or anything of more axes that flattens to them, from ``address`` on."""
+
+    region: Region
+    bank: int
+    address: int
+    words: np.ndarray
+
+    def writes(self) -> Iterator[Call]:
+        """The requests that write it."""
+        word_bytes = self.words.shape[-1]
+        data = np.ascontiguousarray(self.words).tobytes()
+        per_frame = MAX_DATA_BYTES // word_bytes
+        for start in range(0, len(data) // word_bytes, per_frame):
+            part = data[start * word_bytes : (start + per_frame) * word_bytes]
+            yield Call(Op.WRITE, self.region, self.bank, self.address + start, data=part)
+
+    def checks(self) -> Iterator[tuple[Call, int]]:
+        """The requests that check it, and the CRC-32 that each has to answer."""
+        word_bytes = self.words.shape[-1]
+        data = np.ascontiguousarray(self.words).tobytes()
+        total = len(data) // word_bytes
+        for start in range(0, total, _MAX_CHECKSUM_WORDS):
+            count = min(_MAX_CHECKSUM_WORDS, total - start)
+            call = Call(
+                Op.CHECKSUM,
+                self.region,
+                self.bank,
+                self.address + start,
+                length=count,
+                reply_bytes=_CHECKSUM_BYTES,
+                cycles=count * (word_bytes + _CHECKSUM_CYCLES),
+            )
+            yield call, zlib.crc32(data[start * word_bytes : (start + count) * word_bytes])
+
+
+def read_calls(
+    region: Region, bank: int, address: int, count: int, word_bytes: int
+) -> Iterator[Call]:
+    """Requests that read ``count`` words."""
+    per_frame = MAX_DATA_BYTES // word_bytes
+    for start in range(0, count, per_frame):
+        size = min(per_frame, count - start) * word_bytes
+        yield Call(Op.READ, region, bank, address + start, length=size, reply_bytes=size)
+
+
+def memory_images(program: Program) -> list[MemoryImage]:
+    """Everything that a loaded program consists of."""
+    config = program.config
+    zero = np.zeros((1, bytes_of_word(config.lanes)), np.uint8)
+    instructions = np.frombuffer(program.instructions, np.uint8).reshape(-1, 4)
+    return [
+        *(MemoryImage(Region.WEIGHTS, row, 0, words) for row, words in enumerate(program.weights)),
+        *(MemoryImage(Region.PRESETS, row, 0, words) for row, words in enumerate(program.presets)),
+        *(MemoryImage(Region.ACTIVATIONS, column, 0, zero) for column in range(config.cols)),
+        MemoryImage(Region.PROGRAM, 0, 0, instructions),
+    ]
