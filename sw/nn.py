@@ -210,7 +210,9 @@ class BinaryNetwork(nn.Module):
                 f"images must lie in {low} … {high}, but some lie in "
                 f"{images.min()} … {images.max()}"
             )
-        bits = (images >= threshold).reshape(len(images), -1)
+        if low < 0 and images.size and images.min() < 0 and (images == 0).any():
+            raise ValueError("images must be all 0/1 or all -1/+1, but hold -1 and 0")
+        bits = (images >= threshold).reshape(len(images), self.input.size)
         return torch.from_numpy(bits).float().mul_(2).sub_(1)
 
     @torch.no_grad()
@@ -255,10 +257,9 @@ class BinaryMLP(BinaryNetwork):
     ) -> None:
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes must be two or more positive widths, not {tuple(sizes)}")
-        if int(np.prod(input.shape)) != sizes[0]:
+        if input.size != sizes[0]:
             raise ValueError(
-                f"the first size must be the input's {int(np.prod(input.shape))} "
-                f"values, not {sizes[0]}"
+                f"the first size must be the input's {input.size} values, not {sizes[0]}"
             )
         linear = [BinaryLinear(a, b) for a, b in itertools.pairwise(sizes)]
         super().__init__(

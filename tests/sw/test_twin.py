@@ -1,0 +1,99 @@
+"""Rebuilt networks equal the trained ones, and bundled models equal PyTorch."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from xnorgrid import data, modelfile
+from xnorgrid.fold import fold
+from xnorgrid.model import Input
+from xnorgrid.nn import BinaryMLP
+from xnorgrid.sim import reference
+from xnorgrid.train_command import scores_sha256
+from xnorgrid.twin import TwinError, twin
+
+BUNDLED = ("digits", "sfc", "lfc")
+
+
+def trained_like(seed, eps):
+    torch.manual_seed(seed)
+    network = BinaryMLP((24, 17, 9, 4), Input((4, 6), "threshold", 255, 128), eps=eps)
+    for block in network.hidden:
+        torch.nn.init.normal_(block.norm.weight)
+        torch.nn.init.normal_(block.norm.bias)
+        torch.nn.init.normal_(block.norm.running_mean, std=4)
+        torch.nn.init.uniform_(block.norm.running_var, 0, 20)
+    return network
+
+
+@pytest.mark.parametrize(("seed", "eps"), [(0, 1e-4), (1, 1e-4), (2, 1e-3), (3, 0.5)])
+def test_twin_of_a_saved_model_is_the_network(seed, eps, tmp_path):
+    network = trained_like(seed, eps)
+    modelfile.save(fold(network, "net"), tmp_path / "net.safetensors")
+    rebuilt = twin(modelfile.load(tmp_path / "net.safetensors"))
+    assert not rebuilt.training
+    images = np.random.default_rng(seed).integers(0, 256, (200, 4, 6))
+    for ours, theirs in zip(rebuilt.trace(images), network.trace(images), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours, theirs)
+
+
+def test_twin_folds_to_the_same_model():
+    model = fold(trained_like(0, 1e-4), "net")
+    assert fold(twin(model), "net") == model
+
+
+def test_twin_owes_nothing_to_the_thresholds():
+    model = fold(trained_like(0, 1e-4), "net")
+    first = model.layers[0]
+    # In reach of the fan-in either way, so the reference must differ from PyTorch.
+    wrong = np.where(first.thresholds > 12, first.thresholds - 1, first.thresholds + 1)
+    layers = (dataclasses.replace(first, thresholds=wrong), *model.layers[1:])
+    damaged = dataclasses.replace(model, layers=layers)
+    images = np.random.default_rng(0).integers(0, 256, (200, 4, 6))
+    assert np.array_equal(twin(damaged).trace(images)[0], twin(model).trace(images)[0])
+    expected = reference.layers(model, images)[0].bits
+    assert not np.array_equal(reference.layers(damaged, images)[0].bits, expected)
+
+
+def test_models_made_elsewhere_have_no_twin():
+    model = dataclasses.replace(fold(trained_like(0, 1e-4), "net"), batchnorm={})
+    with pytest.raises(TwinError, match="model 'net' has no BatchNorm for layer 'dense1'"):
+        twin(model)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_model_is_pytorch_bit_for_bit(name):
+    model = modelfile.load(name)
+    dataset = model.provenance["recipe"]["dataset"]
+    if dataset != "digits" and not os.environ.get(data.VARIABLE):
+        pytest.skip(f"{data.VARIABLE} names no directory with {dataset}")
+    images = data.load(dataset).test_images
+    labels = data.load(dataset).test_labels
+    scores = reference.scores(model, images)
+    assert scores_sha256(scores) == model.provenance["scores_sha256"]
+    assert float(np.mean(scores.argmax(1) == labels)) == model.provenance["test_accuracy"]
+    *bits, _ = twin(model).trace(images[:1000])
+    for expected, result in zip(bits, reference.layers(model, images[:1000])[:-1], strict=True):
+        assert np.array_equal(expected, result.bits)
+    assert np.array_equal(twin(model).scores(images), scores)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_thresholds_are_far_from_ties(name):
+    """Nearer than float32's rounding, another CPU's PyTorch might round a bit to the other side."""
+    model = modelfile.load(name)
+    for layer in model.layers[:-1]:
+        gamma, beta, mean, variance = model.batchnorm[layer.name].astype(np.float64)
+        sums = np.arange(-layer.fan_in, layer.fan_in + 1, 2)[:, None]
+        gain = gamma / np.sqrt(variance + model.batchnorm_eps)
+        size = np.abs(sums * gain) + np.abs(mean * gain) + np.abs(beta)
+        assert (np.abs((sums - mean) * gain + beta) > 8 * np.finfo(np.float32).eps * size).all()
+
+
+@pytest.mark.parametrize(("name", "least"), [("sfc", 0.973), ("lfc", 0.984), ("digits", 0.9)])
+def test_bundled_accuracy(name, least):
+    assert modelfile.load(name).provenance["test_accuracy"] >= least
