@@ -245,7 +245,9 @@ class Link:
         """Return the reply in ``content`` if it answers a request that is out."""
         reply = parse_reply(content)
         flight = flying.get(reply.seq) if reply else None
-        if reply is None or flight is None or reply.session != self.session:
+        if reply is None:
+            return None
+        if flight is None or reply.session != self.session:
             self.traffic.stale_replies += 1
             return None
         call = calls[flight.index]
@@ -266,9 +268,10 @@ class Link:
         """The error for a call that got no answer: damaged ones are another matter than silence."""
         where = f"{self.transport.description}: {fact}"
         seen = f"{self.traffic}; the board's last known state: {self.last_state}"
-        if self.traffic.bad_frames and not self.traffic.replies:
+        heard = self.traffic.replies or self.traffic.stale_replies
+        if self.traffic.bytes_received and not heard:
             return LinkCorrupt(
-                f"{where}, only damaged bytes came back ({seen}); check the baud rate, cable and ground, "
+                f"{where}, what came back is no reply ({seen}); check the baud rate, cable and ground, "
                 f"then try again"
             )
         return LinkTimeout(

@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-
-from amaranth.lib import data
+from typing import Any
 
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.protocol import Identity, Op, StatusReport
 
-from .errors import DeviceReset, Disconnected, PortError, WrongConfiguration
+from .errors import (
+    DeviceReset,
+    Disconnected,
+    LinkCorrupt,
+    NotXnorgrid,
+    PortError,
+    WrongConfiguration,
+)
 from .identity import BoardIdentity, parse_identity
 from .link import Call, Link, checked
 from .transport import Transport
@@ -53,6 +59,12 @@ class Session:
         self.losses = 0
         try:
             self.start(self.deadline(timeout, []))
+        except LinkCorrupt as error:
+            self.close()
+            raise NotXnorgrid(
+                f"something answers, but not as an xnorgrid board: choose another port or baud rate, or "
+                f"load an xnorgrid bitstream into the board; {error}"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -150,7 +162,7 @@ class Session:
         replies = self._link.execute(calls, deadline)
         return [checked(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
-    def report(self, deadline: float) -> data.Const:
+    def report(self, deadline: float) -> Any:
         """Ask for the board's :data:`~xnorgrid.hw.protocol.StatusReport`."""
         [answer] = self.request([_STATUS], deadline)
         return StatusReport.from_bits(int.from_bytes(answer, "little"))
