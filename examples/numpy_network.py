@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
+
+from xnorgrid import devices
 from xnorgrid.construct import from_arrays
 from xnorgrid.model import Input
 from xnorgrid.modelfile import load, save
@@ -73,7 +75,14 @@ def main():
     hidden = signs(bits[TRAINING_IMAGES:] @ weights[0].T - thresholds)
     assert np.array_equal(scores, hidden @ weights[1].T), "the model is not the network"
     accuracy = np.mean(scores.argmax(axis=1) == expected)
-    print(f"{len(held_out)} held-out images, {accuracy:.1%} right; every score as in numpy")
+
+    with devices.open() as board:
+        board.load(model)
+        assert np.array_equal(board.run(held_out), scores), "the board's scores differ"
+        print(
+            f"{board.description}: {len(held_out)} held-out images, {accuracy:.1%} right; ", end=""
+        )
+    print("every score as in numpy")
 
 
 if __name__ == "__main__":
