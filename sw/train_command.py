@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from .extras import requires
 from .fold import fold
 from .model import Model
 from .modelfile import save
+from .provenance import scores_sha256
 from .recipe import RECIPES, Recipe, RecipeError
 from .train import Result, accuracy, train
 
 with requires("train"):
     import torch
 
-__all__ = ["add_arguments", "recipe_from", "run", "scores_sha256", "to_model"]
+__all__ = ["add_arguments", "recipe_from", "run", "to_model"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--dataset", help="digits, mnist or fashion-mnist")
     parser.add_argument(
-        "--hidden", type=_widths, metavar="N,N,…", help="widths of the hidden layers"
+        "--hidden", type=widths, metavar="N,N,…", help="widths of the hidden layers"
     )
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--batch", type=int, metavar="N", help="images a step")
+    parser.add_argument(
+        "--validation", type=int, metavar="N", help="images set aside to choose the best epoch"
+    )
     parser.add_argument("--rate", type=float, metavar="R", help="learning rate of the first epoch")
     parser.add_argument(
         "--dropout", type=float, metavar="F", help="fraction of activations zeroed in training"
@@ -67,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def recipe_from(arguments: argparse.Namespace) -> Recipe:
     """Return the named recipe with the changes in ``arguments``; raises :class:`RecipeError`."""
-    names = ("dataset", "hidden", "epochs", "batch", "rate", "dropout", "shift", "seed")
+    names = ("dataset", "hidden", "epochs", "batch", "validation", "rate", "dropout", "shift",
+             "seed")  # fmt: skip
     changes = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
     return dataclasses.replace(RECIPES[arguments.recipe], **changes)
 
@@ -133,12 +137,7 @@ def to_model(result: Result, name: str, command: str) -> Model:
     return fold(network, name, labels=dataset.labels, provenance=provenance)
 
 
-def scores_sha256(scores: np.ndarray) -> str:
-    """Return the SHA-256 of ``scores`` (N, classes) as little-endian int32 in C order, in hex."""
-    return hashlib.sha256(np.ascontiguousarray(scores, "<i4").tobytes()).hexdigest()
-
-
-def _widths(text: str) -> tuple[int, ...]:
+def widths(text: str) -> tuple[int, ...]:
     return tuple(int(width) for width in text.split(","))
 
 

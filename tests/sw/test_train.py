@@ -13,6 +13,7 @@ from xnorgrid import train as training
 from xnorgrid import train_command
 from xnorgrid.checkpoint import CheckpointError
 from xnorgrid.modelfile import load
+from xnorgrid.provenance import scores_sha256
 from xnorgrid.recipe import RECIPES, Recipe, RecipeError
 from xnorgrid.sim import reference
 from xnorgrid.train import accuracy, train
@@ -220,7 +221,7 @@ def test_command_saves_a_model_with_its_provenance(tmp_path):
     scores = reference.scores(model, digits.test_images)
     correct = float(np.mean(scores.argmax(1) == digits.test_labels))
     assert report["test_accuracy"] == model.provenance["test_accuracy"] == correct
-    assert report["scores_sha256"] == train_command.scores_sha256(scores)
+    assert report["scores_sha256"] == scores_sha256(scores)
     assert json.loads(json.dumps(report))["interrupted"] is False
 
 
@@ -252,7 +253,7 @@ def test_command_saves_the_best_of_an_interrupted_training(tmp_path, monkeypatch
 
 def test_scores_hash_is_of_little_endian_int32():
     scores = np.array([[1, -2]], ">i8")
-    assert train_command.scores_sha256(scores) == (
+    assert scores_sha256(scores) == (
         # sha256 of 01000000 feffffff
         "b5f56b64f014154a5433fcb074019bb39a5bc74b2004cb4670565d57b5af23b6"
     )
