@@ -189,30 +189,27 @@ class BinaryNetwork(nn.Module):
         self.norm.gain.clamp_(min=1e-4)
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """Return ``images`` (N, *shape) as ±1 float32 (N, in).
+        """Return ``images`` (N, *shape) or (N, in) as ±1 float32 (N, in).
 
         Raises :class:`ValueError` for a wrong shape, type or range.
         """
-        images = np.asarray(images)
-        if images.shape[1:] != self.input.shape or images.ndim != len(self.input.shape) + 1:
+        images, source = np.asarray(images), self.input
+        if images.ndim == 0 or images.shape[1:] not in (source.shape, (source.size,)):
             raise ValueError(
-                f"images must have shape (N, {', '.join(map(str, self.input.shape))}), "
+                f"images must have shape (N, {', '.join(map(str, source.shape))}), "
                 f"not {images.shape}"
             )
-        if images.dtype != np.bool_ and not np.issubdtype(images.dtype, np.integer):
-            raise ValueError(f"images must be integers or bool, not {images.dtype}")
-        if self.input.kind == "threshold":
-            low, high, threshold = 0, self.input.maximum, self.input.threshold
-        else:
-            low, high, threshold = -1, 1, 1
-        if images.size and (images.min() < low or images.max() > high):
-            raise ValueError(
-                f"images must lie in {low} … {high}, but some lie in "
-                f"{images.min()} … {images.max()}"
-            )
-        if low < 0 and images.size and images.min() < 0 and (images == 0).any():
-            raise ValueError("images must be all 0/1 or all -1/+1, but hold -1 and 0")
-        bits = (images >= threshold).reshape(len(images), self.input.size)
+        if source.kind == "threshold":
+            if images.dtype.kind not in "iu":
+                raise ValueError(f"images must be integers, not {images.dtype}")
+            if images.size and (images.min() < 0 or images.max() > source.maximum):
+                raise ValueError(
+                    f"images must lie in 0 … {source.maximum}, but some lie in "
+                    f"{images.min()} … {images.max()}"
+                )
+        elif not (np.isin(images, (0, 1)).all() or np.isin(images, (-1, 1)).all()):
+            raise ValueError("images must be all 0/1 or all -1/+1")
+        bits = (images >= source.threshold).reshape(len(images), source.size)
         return torch.from_numpy(bits).float().mul_(2).sub_(1)
 
     @torch.no_grad()

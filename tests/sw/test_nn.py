@@ -152,10 +152,18 @@ def test_encode_compares_pixels_with_the_threshold():
     assert network.encode(images).tolist() == [[-1, -1, 1, 1]]
 
 
-@pytest.mark.parametrize("images", [[[0, 1, 1]], [[-1, 1, 1]], [[False, True, True]]])
+@pytest.mark.parametrize(
+    "images", [[[0, 1, 1]], [[-1, 1, 1]], [[False, True, True]], [[-1.0, 1.0, 1.0]]]
+)
 def test_encode_takes_bits_of_every_kind(images):
     network = random_network(0, (3, 2), Input((3,)))
     assert network.encode(np.array(images)).tolist() == [[-1, 1, 1]]
+
+
+def test_encode_takes_flat_images():
+    network = random_network(0, (6, 2), Input((2, 3), "threshold", 255, 128))
+    images = np.random.default_rng(0).integers(0, 256, (9, 2, 3))
+    assert np.array_equal(network.scores(images), network.scores(images.reshape(9, 6)))
 
 
 @pytest.mark.parametrize(
@@ -163,20 +171,29 @@ def test_encode_takes_bits_of_every_kind(images):
     [
         (np.zeros((2, 5), int), r"images must have shape \(N, 3\), not \(2, 5\)"),
         (np.zeros(3, int), r"images must have shape \(N, 3\), not \(3,\)"),
-        (np.zeros((2, 3)), "images must be integers or bool, not float64"),
-        (np.full((2, 3), 2), "images must lie in -1 … 1, but some lie in 2 … 2"),
-        (np.array([[-1, 0, 1]]), "all 0/1 or all -1/\\+1, but hold -1 and 0"),
+        (np.zeros((2, 2, 3), int), r"images must have shape \(N, 3\), not \(2, 2, 3\)"),
+        (np.full((2, 3), 2), "images must be all 0/1 or all -1/\\+1"),
+        (np.full((2, 3), 0.5), "images must be all 0/1 or all -1/\\+1"),
+        (np.array([[-1, 0, 1]]), "images must be all 0/1 or all -1/\\+1"),
     ],
 )
-def test_encode_refuses(images, message):
+def test_encode_refuses_what_is_no_bit(images, message):
     with pytest.raises(ValueError, match=message):
         random_network(0, (3, 2), Input((3,))).trace(images)
 
 
-def test_encode_refuses_pixels_out_of_range():
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.array([[3, 4, 17]]), "images must lie in 0 … 16, but some lie in 3 … 17"),
+        (np.array([[3, -4, 7]]), "images must lie in 0 … 16, but some lie in -4 … 7"),
+        (np.zeros((2, 3)), "images must be integers, not float64"),
+    ],
+)
+def test_encode_refuses_what_is_no_pixel(images, message):
     network = random_network(0, (3, 2), Input((3,), "threshold", 16, 8))
-    with pytest.raises(ValueError, match="images must lie in 0 … 16, but some lie in 3 … 17"):
-        network.trace(np.array([[3, 4, 17]]))
+    with pytest.raises(ValueError, match=message):
+        network.trace(images)
 
 
 def test_sizes_must_fit_the_input():
