@@ -139,6 +139,14 @@ def test_reference_on_the_folded_network_is_pytorch(seed, sizes):
     assert np.array_equal(scores, last.scores)
 
 
+def test_latent_weights_of_zero_are_plus_one():
+    network = random_network(0, (4, 2))
+    network.head.weight.data = torch.tensor([[0.0, -0.0, 0.5, -0.5], [-1.0, 1.0, -1e-30, 1e-30]])
+    model = fold(network, "net")
+    assert model.layers[0].weights.tolist() == [[1, 1, 1, 0], [0, 1, 0, 1]]
+    assert network.scores(np.ones((1, 4), int)).tolist() == [[2, 0]]
+
+
 def test_fold_leaves_the_network_alone():
     network = random_network(0, (24, 17, 4)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
