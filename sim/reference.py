@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from xnorgrid.model import Dense, Model
 
 __all__ = ["LayerResult", "input_bits", "layers", "operations", "scores"]

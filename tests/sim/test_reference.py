@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from xnorgrid.model import Dense, Input, Model
 from xnorgrid.sim import reference
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from xnorgrid.construct import from_arrays
 from xnorgrid.model import Input, ModelError
 from xnorgrid.sim import reference

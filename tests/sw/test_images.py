@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from xnorgrid.images import ImageError, input_bits
 from xnorgrid.model import Dense, Input, Model
 from xnorgrid.sim import reference

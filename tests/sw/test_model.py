@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from xnorgrid.model import Dense, Input, Model, ModelError, describe
 
 

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from xnorgrid import modelfile
 from xnorgrid.container import MAX_HEADER_BYTES
 from xnorgrid.model import Dense, Input, Model, ModelError
