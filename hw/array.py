@@ -65,7 +65,12 @@ class SystolicArray(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands at tile row 0 to ``bits``, in every tile column."""
-        return self._tiles[0][0].latency + self.tile_rows - 1
+        return self.latency_of(self.config)
+
+    @staticmethod
+    def latency_of(config: ArrayConfig) -> int:
+        """:attr:`latency` of an array of ``config``."""
+        return Tile.latency_of(config) + config.rows // config.tile_rows - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

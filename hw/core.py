@@ -13,10 +13,23 @@ from .config import ArrayConfig
 from .packer import PackerControl
 from .pipeline import delayed
 from .protocol import Region
-from .sequencer import Sequencer
+from .sequencer import Sequencer, Timing
 from .weights import WeightMemory
 
-__all__ = ["Core"]
+__all__ = ["Core", "timing"]
+
+
+def _result_latency(config: ArrayConfig) -> int:
+    return ActivationMemory.latency + SystolicArray.latency_of(config)
+
+
+def _drain_cycles(config: ArrayConfig) -> int:
+    return _result_latency(config) + PackerControl.latency_of(config)
+
+
+def timing(config: ArrayConfig) -> Timing:
+    """Return the cycles of a run in which the array of ``config`` does not work on a layer."""
+    return Timing.of(config, _drain_cycles(config))
 
 
 class Core(wiring.Component):
@@ -36,13 +49,13 @@ class Core(wiring.Component):
         self.weights = WeightMemory(config, self.array.count_latency)
         self.activations = ActivationMemory(config)
         self.packing = PackerControl(config)
-        self.sequencer = Sequencer(config, self.result_latency + self.packing.latency)
+        self.sequencer = Sequencer(config, _drain_cycles(config))
         super().__init__({"memory": In(MemoryBus(config)), "control": In(RunControl())})
 
     @property
     def result_latency(self) -> int:
         """Cycles from a beat to the result bits that it completes, in tile column 0."""
-        return self.activations.latency + self.array.latency
+        return _result_latency(self.config)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

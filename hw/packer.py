@@ -72,7 +72,12 @@ class PackerControl(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a result to the write of the word that it completes."""
-        return self.config.pack_cycles + 1
+        return self.latency_of(self.config)
+
+    @staticmethod
+    def latency_of(config: ArrayConfig) -> int:
+        """:attr:`latency` of a control for ``config``."""
+        return config.pack_cycles + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

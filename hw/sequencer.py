@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -12,13 +14,36 @@ from .config import ArrayConfig
 from .memory import BankReader, BlockMemory
 from .protocol import LEVELS, Instruction, Run
 
-__all__ = ["Sequencer"]
+__all__ = ["Sequencer", "Timing"]
 
 _WORD, _ROW, _PLANE, _WINDOW_X, _WINDOW_Y, _TILE, _X, _Y = range(len(LEVELS))
 #: Levels whose loops add up to one sum, and those that max-pooling joins.
 _SUM = slice(_WORD, _PLANE + 1)
 _WINDOW = slice(_WINDOW_X, _WINDOW_Y + 1)
 _INSTRUCTION_WORDS = Instruction.size // 32
+_FETCH_CYCLES = _INSTRUCTION_WORDS + BlockMemory.latency
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles of a run in which the array does not work on a layer."""
+
+    #: Between the last beat of a layer and the first beat of the next.
+    turnaround: int
+    #: From the last beat of a run until every column's results are in memory.
+    finish: int
+    #: Of a whole run, before its first beat and after its last.
+    overhead: int
+
+    @staticmethod
+    def of(config: ArrayConfig, drain_cycles: int) -> Timing:
+        """The timing of a :class:`Sequencer` with these parameters."""
+        finish = drain_cycles + config.cols // config.tile_cols
+        return Timing(
+            turnaround=max(_FETCH_CYCLES, drain_cycles) + 1,
+            finish=finish,
+            overhead=_FETCH_CYCLES + 1 + finish + 1,
+        )
 
 
 class Sequencer(wiring.Component):
@@ -31,8 +56,8 @@ class Sequencer(wiring.Component):
     behind them, and every position starts at the layer's first word. A tile has one preset word a plane. A layer starts when the results
     of the one before are in memory.
 
-    Between layers the array rests while an instruction is fetched and the last results drain:
-    :attr:`turnaround` cycles from the last beat of a layer to the first of the next.
+    Between layers the array rests while an instruction is fetched and the last results drain, see
+    :attr:`timing`.
 
     Parameters
     ----------
@@ -68,24 +93,9 @@ class Sequencer(wiring.Component):
         )
 
     @property
-    def fetch_cycles(self) -> int:
-        """Cycles to read one instruction from the program memory."""
-        return _INSTRUCTION_WORDS + BlockMemory.latency
-
-    @property
-    def turnaround(self) -> int:
-        """Cycles between the last beat of a layer and the first beat of the next."""
-        return max(self.fetch_cycles, self.drain_cycles) + 1
-
-    @property
-    def overhead(self) -> int:
-        """Cycles of a run before its first beat and after its last."""
-        return self.fetch_cycles + 1 + self.finish_cycles + 1
-
-    @property
-    def finish_cycles(self) -> int:
-        """Cycles from the last beat of a run until every column's results are in memory."""
-        return self.drain_cycles + self.config.cols // self.config.tile_cols
+    def timing(self) -> Timing:
+        """Cycles in which a run does not work on a layer."""
+        return Timing.of(self.config, self.drain_cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -125,7 +135,7 @@ class Sequencer(wiring.Component):
         ]
 
         pack_wait = Signal(range(self.config.pack_cycles))
-        drain = Signal(range(self.finish_cycles + 1))
+        drain = Signal(range(self.timing.finish + 1))
         for timer in (pack_wait, drain):
             with m.If(timer != 0):
                 m.d.sync += timer.eq(timer - 1)
@@ -144,14 +154,14 @@ class Sequencer(wiring.Component):
             )
         idle = Signal()
         counting = self._counters(m, ~idle, accumulate.valid, lanes, pass_end, run.columns)
-        fetched = Signal(range(self.fetch_cycles + 1))
+        fetched = Signal(range(_FETCH_CYCLES + 1))
 
         def fetch(address: ValueLike) -> None:
             m.d.sync += [fetch_address.eq(address), fetched.eq(0)]
             m.next = "FETCH"
 
         def finish() -> None:
-            m.d.sync += drain.eq(self.finish_cycles)
+            m.d.sync += drain.eq(self.timing.finish)
             m.next = "FINISH"
 
         def end_layer() -> None:
@@ -190,7 +200,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += instruction.eq(
                         Cat(instruction.as_value()[32:], self._program_data)
                     )
-                with m.If(fetched == self.fetch_cycles - 1):
+                with m.If(fetched == _FETCH_CYCLES - 1):
                     m.next = "BEGIN"
                 with m.If(self.control.abort):
                     finish()

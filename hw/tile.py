@@ -70,7 +70,12 @@ class Tile(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands to ``next_bits``: operand register, element, result register."""
-        return 1 + ProcessingElement.latency_of(self.config.lanes) + 1
+        return self.latency_of(self.config)
+
+    @staticmethod
+    def latency_of(config: ArrayConfig) -> int:
+        """:attr:`latency` of a tile of ``config``."""
+        return 1 + ProcessingElement.latency_of(config.lanes) + 1
 
     def _element(self) -> ProcessingElement:
         return ProcessingElement(self.config.lanes, self.config.accumulator_bits)

@@ -3,7 +3,7 @@ import pytest
 
 from xnorgrid.compile import compile, steps
 from xnorgrid.hw.config import ArrayConfig
-from xnorgrid.hw.core import Core
+from xnorgrid.hw.core import Core, timing
 from xnorgrid.hw.protocol import LEVELS, Instruction, Region
 from xnorgrid.model import Dense, Input, Model
 from xnorgrid.packing import pack, pack_signed, unpack, word_bytes
@@ -99,7 +99,7 @@ def test_random_networks_layer_by_layer(shape):
             input_stride=program.input_words, output_stride=program.output_words,
         )  # fmt: skip
         assert ctx.get(core.control.busy_cycles) == cycles
-        assert cycles == program.cycles(passes, core.sequencer.turnaround) + core.sequencer.overhead
+        assert cycles == program.cycles(passes, timing(config).turnaround) + timing(config).overhead
         assert ctx.get(core.control.useful_lanes) == program.operations * len(images)
 
         for k in range(len(images)):

@@ -178,7 +178,7 @@ def test_abort_from_every_cycle_returns_to_idle_and_runs_again():
         cycles, whole = await beats_of_run(ctx)
         for abort_at in range(cycles):
             length, _ = await beats_of_run(ctx, abort_at)
-            assert length <= abort_at + dut.finish_cycles + 20
+            assert length <= abort_at + dut.timing.finish + 20
             lengths.append(length)
             assert (await beats_of_run(ctx))[1] == whole
 
