@@ -16,7 +16,6 @@ from .fold import fold
 from .model import Model
 from .modelfile import save
 from .provenance import scores_sha256
-from .provenance import scores_sha256
 from .recipe import RECIPES, Recipe, RecipeError
 from .train import Result, accuracy, train
 
