@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,6 +87,8 @@ class Board:
         #: The session's losses when the program was loaded; more since then, and it may be gone.
         self._losses = 0
         self._tag = 0
+        #: Wall-clock seconds from the start of runs to the report of their end, all runs so far.
+        self.array_seconds = 0.0
         self._session = Session(transport, config, reopen, timeout)
 
     def __enter__(self) -> Board:
@@ -251,6 +254,7 @@ class Board:
             }
         )
         start = Call(Op.RUN, data=run.as_bits().to_bytes(Run.size // 8, "little"))
+        started = time.perf_counter()
         self._session.request([start], deadline)
         done = False
         while not done:
@@ -261,6 +265,7 @@ class Board:
                     f"{self.description}: the run was stopped, so another program uses the board; make sure "
                     f"of that and load the model again"
                 )
+        self.array_seconds += time.perf_counter() - started
 
     def _read_results(
         self, program: Program, index: int, batch: Batch, deadline: float

@@ -1,0 +1,287 @@
+"""The command line: ``xnorgrid COMMAND``. Each command is thin over a function of :mod:`.commands`.
+
+Exit status: 0 done, 1 the board, 2 usage, 3 the environment, 4 a model, images or data, 5 values differ, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xnorgrid.hw.config import PRESETS, ConfigError, preset
+from xnorgrid.sim.verilator import CompileError, NoCompiler
+
+from . import commands, tables, train_options
+from .checks import ModelError
+from .compile import ModelDoesNotFit
+from .data import DataError
+from .errors import BoardError
+from .extras import MissingExtra
+from .images import ImageError
+from .model import Model
+from .modelfile import bundled_models, load
+from .recipe import RecipeError
+from .transport import TransportError
+
+__all__ = ["main"]
+
+#: Exceptions that are the user's to mend, by exit status.
+_STATUS: dict[int, tuple[type[Exception], ...]] = {
+    1: (BoardError, TransportError),
+    3: (MissingExtra, NoCompiler, CompileError),
+    4: (
+        ModelError, ModelDoesNotFit, ImageError, DataError, ConfigError, RecipeError,
+        commands.CommandError,
+    ),
+}  # fmt: skip
+_DIFFERS = 5
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(given)
+    try:
+        return arguments.function(arguments, shlex.join(["xnorgrid", *given]))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        if isinstance(error, TransportError):
+            return _complain(error, 1)
+        return _complain(error, 3)
+    except Exception as error:
+        for status, types in _STATUS.items():
+            if isinstance(error, types):
+                return _complain(error, status)
+        raise
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xnorgrid",
+        description="Binary neural networks from PyTorch to an FPGA, bit for bit.",
+    )
+    version = importlib.metadata.version("xnorgrid")
+    parser.add_argument("--version", action="version", version=f"xnorgrid {version}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Any, name: str, help: str) -> argparse.ArgumentParser:
+        added = subparsers.add_parser(name, help=help, description=function.__doc__)
+        added.set_defaults(function=function)
+        added.add_argument("--json", action="store_true", help="print the report as JSON")
+        added.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+        return added
+
+    added = command(_demo, "demo", "run the bundled digits network on the simulated board")
+    _add_device(added)
+
+    added = command(_train, "train", "train a binary network with PyTorch")
+    train_options.add_arguments(added)
+
+    added = command(_inspect, "inspect", "what a model is, where it fits and how fast it would be")
+    _add_model(added)
+    _add_config(added, default=None)
+
+    added = command(_simulate, "simulate", "run a model on the simulated board")
+    _add_model(added)
+    _add_images(added)
+    _add_config(added, default=None)
+    _add_kind(added)
+
+    added = command(_verify, "verify", "compare PyTorch, reference and RTL layer by layer")
+    _add_model(added)
+    _add_images(added)
+    _add_device(added)
+    added.add_argument(
+        "--no-torch", action="store_true", help="compare the reference and the board only"
+    )
+
+    added = command(_run, "run", "scores of images from a board: .npy in, .npy out")
+    _add_model(added)
+    added.add_argument("images", type=Path, metavar="IMAGES.npy")
+    added.add_argument("scores", type=Path, metavar="SCORES.npy")
+    _add_device(added)
+
+    added = command(_bench, "bench", "cycles, utilisation and images/s of models")
+    added.add_argument("models", nargs="+", metavar="MODEL", help=_MODEL_HELP)
+    _add_data(added)
+    _add_config(added, default="sim")
+    _add_kind(added)
+    return parser
+
+
+_MODEL_HELP = f"a model file, or one of {', '.join(bundled_models())}"
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="directory of the data sets (default: $XNORGRID_DATA)",
+    )
+    parser.add_argument("--count", type=_positive, metavar="N", help="only the first N images")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE.npy",
+        help="images (default: the test set of the data the model was trained on)",
+    )  # fmt: skip
+    _add_data(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", metavar="NAME",
+        help="serial:PORT, auto, sim, compiled or pysim, the last three with :PRESET if wanted "
+        "(default: $XNORGRID_DEVICE, else sim)",
+    )  # fmt: skip
+
+
+def _add_config(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--config", metavar="PRESET", choices=PRESETS, default=default,
+        help=f"array configuration: {', '.join(PRESETS)}"
+        + ("" if default is None else f" (default: {default})"),
+    )  # fmt: skip
+
+
+def _add_kind(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kind", choices=("auto", "compiled", "pysim"), default="auto",
+        help="how to simulate (default: compiled if there is a C++ compiler, else pysim)",
+    )  # fmt: skip
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive whole number"  # what argparse names in its message
+
+
+def _print(arguments: argparse.Namespace, report: Any, text: str) -> None:
+    print(json.dumps(report, indent=2) if arguments.json else text)
+
+
+def _progress(arguments: argparse.Namespace) -> bool | None:
+    return False if arguments.quiet else None
+
+
+def _chosen(arguments: argparse.Namespace, model: Model) -> commands.Images:
+    return commands.images_for(
+        model, images=arguments.images, directory=arguments.data, count=arguments.count
+    )
+
+
+def _demo(arguments: argparse.Namespace, _: str) -> int:
+    """Run the whole held-out set of the bundled digits network and compare every score."""
+    report = commands.demo(arguments.device, progress=_progress(arguments))
+    _print(arguments, report, tables.measure_text(report))
+    return _verdict(report)
+
+
+def _train(arguments: argparse.Namespace, command: str) -> int:
+    """Train a binary network, fold it, and save it as a model file."""
+    from .train_command import run
+
+    report = run(arguments, command)
+    _print(arguments, report, "\n".join(f"{name}: {value}" for name, value in report.items()))
+    return _INTERRUPTED if report["interrupted"] else 0
+
+
+def _inspect(arguments: argparse.Namespace, _: str) -> int:
+    """Say what a model is, where it fits, and how fast it would be there."""
+    config = None if arguments.config is None else preset(arguments.config)
+    report = commands.inspect(load(arguments.model), config)
+    _print(arguments, report, tables.inspect_text(report))
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace, _: str) -> int:
+    """Run images on a simulated board and compare every score with the integer reference."""
+    model = load(arguments.model)
+    report = commands.simulate(
+        model,
+        _chosen(arguments, model),
+        kind=arguments.kind,
+        config=None if arguments.config is None else preset(arguments.config),
+        progress=_progress(arguments),
+    )
+    _print(arguments, report, tables.measure_text(report))
+    return _verdict(report)
+
+
+def _verify(arguments: argparse.Namespace, _: str) -> int:
+    """Compare PyTorch, the integer reference and a board, layer by layer."""
+    model = load(arguments.model)
+    report = commands.verify(
+        model,
+        _chosen(arguments, model),
+        arguments.device,
+        with_torch=not arguments.no_torch,
+        progress=_progress(arguments),
+    )
+    _print(arguments, report, tables.verify_text(report))
+    return _verdict(report)
+
+
+def _run(arguments: argparse.Namespace, _: str) -> int:
+    """Write the scores (N, classes) int32 of the images in a .npy file to another."""
+    model = load(arguments.model)
+    images = commands.images_for(model, images=arguments.images).images
+    scores = commands.run(model, images, arguments.device, progress=_progress(arguments))
+    with arguments.scores.open("wb") as file:
+        np.save(file, scores)
+    report = {"model": model.name, "images": len(scores), "scores": str(arguments.scores)}
+    _print(arguments, report, f"{len(scores):,} images: scores in {arguments.scores}")
+    return 0
+
+
+def _bench(arguments: argparse.Namespace, _: str) -> int:
+    """Measure models on a simulated board, beside what was predicted."""
+    reports = commands.bench(
+        [load(name) for name in arguments.models],
+        directory=arguments.data,
+        config=preset(arguments.config),
+        kind=arguments.kind,
+        count=arguments.count,
+        progress=_progress(arguments),
+    )
+    _print(arguments, reports, tables.bench_table(reports))
+    return max(_verdict(report) for report in reports)
+
+
+def _verdict(report: dict[str, Any]) -> int:
+    equal = report["bit_exact"] and report.get("matches_pytorch") is not False
+    return 0 if equal else _DIFFERS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
