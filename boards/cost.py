@@ -37,7 +37,9 @@ def synthesise(component: wiring.Component) -> dict[str, int]:
     # The tool's sandbox does not see /tmp.
     with TemporaryDirectory(dir=Path.cwd()) as folder:
         Path(folder, "top.v").write_text(to_verilog(component, "top"))
-        script = f"read_verilog top.v; synth_ecp5 {OPTIONS} -top top; tee -q -o cells.json stat -json"
+        script = (
+            f"read_verilog top.v; synth_ecp5 {OPTIONS} -top top; tee -q -o cells.json stat -json"
+        )
         tool = subprocess.run(
             [sys.executable, "-c", _YOSYS, "-q", "-p", script],
             cwd=folder, capture_output=True, text=True,

@@ -80,9 +80,7 @@ class SystolicArray(wiring.Component):
                 m.submodules[f"tile_{i}_{j}"] = tile = self._tiles[i][j]
                 left = self._tiles[i][j - 1] if j else None
                 above = self._tiles[i - 1][j] if i else None
-                m.d.comb += tile.accumulate.eq(
-                    left.next_accumulate if left else self.accumulate[i]
-                )
+                m.d.comb += tile.accumulate.eq(left.next_accumulate if left else self.accumulate[i])
                 for r in range(rows):
                     row = i * rows + r
                     m.d.comb += [

@@ -266,47 +266,46 @@ class Commander(wiring.Component):
                     answer(Status.BUSY)
                 with m.Elif(for_memory & ~exists):
                     answer(Status.RANGE)
-                with m.Else():
-                    with m.Switch(op):
-                        with m.Case(Op.IDENTIFY):
-                            m.d.sync += [
-                                session.eq(request.session),
-                                has_session.eq(1),
-                                has_tag.eq(has_tag & in_session),
-                                source.eq(Source.IDENTITY),
-                                reply_length.eq(Identity.size // 8),
-                            ]
-                            m.next = "ANSWER"
-                        with m.Case(Op.WRITE, Op.READ):
-                            with m.If(request.length > MAX_DATA_BYTES):
-                                answer(Status.LENGTH)
-                            with m.Else():
-                                m.next = "COUNT"
-                        with m.Case(Op.CHECKSUM):
-                            m.next = "CHECK_RANGE"
-                        with m.Case(Op.RUN):
-                            with m.If(has_data & (request.length == Run.size // 8)):
-                                m.next = "RUN_DATA"
-                            with m.Else():
-                                answer(Status.LENGTH)
-                        with m.Case(Op.STATUS):
-                            m.d.sync += [
-                                stored.eq(report),
-                                reply_length.eq(StatusReport.size // 8),
-                            ]
-                            m.next = "ANSWER"
-                        with m.Case(Op.RESET):
-                            m.d.comb += [control.abort.eq(1), control.clear.eq(1)]
-                            m.d.sync += [
-                                has_session.eq(0),
-                                has_tag.eq(0),
-                                tag.eq(0),
-                                active.eq(0),
-                                done.eq(0),
-                                bad_frames.eq(0),
-                                lost_bytes.eq(0),
-                            ]
-                            m.next = "ANSWER"
+                with m.Else(), m.Switch(op):
+                    with m.Case(Op.IDENTIFY):
+                        m.d.sync += [
+                            session.eq(request.session),
+                            has_session.eq(1),
+                            has_tag.eq(has_tag & in_session),
+                            source.eq(Source.IDENTITY),
+                            reply_length.eq(Identity.size // 8),
+                        ]
+                        m.next = "ANSWER"
+                    with m.Case(Op.WRITE, Op.READ):
+                        with m.If(request.length > MAX_DATA_BYTES):
+                            answer(Status.LENGTH)
+                        with m.Else():
+                            m.next = "COUNT"
+                    with m.Case(Op.CHECKSUM):
+                        m.next = "CHECK_RANGE"
+                    with m.Case(Op.RUN):
+                        with m.If(has_data & (request.length == Run.size // 8)):
+                            m.next = "RUN_DATA"
+                        with m.Else():
+                            answer(Status.LENGTH)
+                    with m.Case(Op.STATUS):
+                        m.d.sync += [
+                            stored.eq(report),
+                            reply_length.eq(StatusReport.size // 8),
+                        ]
+                        m.next = "ANSWER"
+                    with m.Case(Op.RESET):
+                        m.d.comb += [control.abort.eq(1), control.clear.eq(1)]
+                        m.d.sync += [
+                            has_session.eq(0),
+                            has_tag.eq(0),
+                            tag.eq(0),
+                            active.eq(0),
+                            done.eq(0),
+                            bad_frames.eq(0),
+                            lost_bytes.eq(0),
+                        ]
+                        m.next = "ANSWER"
 
             with m.State("COUNT"):
                 m.d.sync += [

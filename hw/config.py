@@ -70,9 +70,7 @@ class ArrayConfig:
             if getattr(self, name) < 2:
                 raise ConfigError(f"{name} must be at least 2, because word 0 is reserved")
         if self.accumulator_bits < 3:
-            raise ConfigError(
-                f"accumulator_bits must be at least 3, not {self.accumulator_bits}"
-            )
+            raise ConfigError(f"accumulator_bits must be at least 3, not {self.accumulator_bits}")
         for whole, part in (("rows", "tile_rows"), ("cols", "tile_cols")):
             if getattr(self, whole) % getattr(self, part):
                 raise ConfigError(

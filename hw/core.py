@@ -102,12 +102,11 @@ class Core(wiring.Component):
                 home.memory.address.eq(bus.address),
                 home.memory.write_data.eq(bus.write_data),
             ]
-            with m.Switch(bus.region):
-                with m.Case(*regions):
-                    m.d.comb += [
-                        home.memory.valid.eq(bus.valid),
-                        bus.ready.eq(home.memory.ready),
-                        bus.read_data.eq(home.memory.read_data),
-                        bus.read_valid.eq(home.memory.read_valid),
-                    ]
+            with m.Switch(bus.region), m.Case(*regions):
+                m.d.comb += [
+                    home.memory.valid.eq(bus.valid),
+                    bus.ready.eq(home.memory.ready),
+                    bus.read_data.eq(home.memory.read_data),
+                    bus.read_valid.eq(home.memory.read_valid),
+                ]
         return m

@@ -30,7 +30,9 @@ def pack_step_layout(config: ArrayConfig) -> data.StructLayout:
             "window_first": 1,  #: … which start from 0
             "capture": 1,  #: take the pooled bits for packing
             "put": 1,  #: store the next ``pack_bits`` captured bits in the word …
-            "slot": range(config.lanes // config.pack_bits),  #: … at this place; slot 0 clears the rest
+            "slot": range(
+                config.lanes // config.pack_bits
+            ),  #: … at this place; slot 0 clears the rest
             "write": 1,  #: the word is complete: write it …
             "address": range(config.activation_depth),  #: … here
         }

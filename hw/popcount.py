@@ -126,7 +126,10 @@ class Popcount(wiring.Component):
             if level % LEVELS_PER_STAGE == 0:
                 columns = register(columns)
         addends = [
-            Cat(columns[weight][k] if len(columns[weight]) > k else Const(0, 1) for weight in sorted(columns))
+            Cat(
+                columns[weight][k] if len(columns[weight]) > k else Const(0, 1)
+                for weight in sorted(columns)
+            )
             for k in range(2)
         ]
         m.d.sync += self.o.eq(addends[0] + addends[1])

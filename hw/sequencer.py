@@ -105,9 +105,7 @@ class Sequencer(wiring.Component):
         # Position in the loop nest.
         counts = [Signal(16, name=f"{level}_count") for level in LEVELS]
         ends = Signal(len(LEVELS))
-        m.d.comb += ends.eq(
-            Cat(counts[k] == instruction.count[k] for k in range(len(LEVELS)))
-        )
+        m.d.comb += ends.eq(Cat(counts[k] == instruction.count[k] for k in range(len(LEVELS))))
         sum_first = (counts[_WORD] == 0) & (counts[_ROW] == 0)
         sum_end, window_end = ends[_SUM].all(), ends[_WINDOW].all()
         activation, weight, preset = Signal(16), Signal(16), Signal(16)
@@ -197,9 +195,7 @@ class Sequencer(wiring.Component):
                 with m.If(fetched < _INSTRUCTION_WORDS):
                     m.d.sync += fetch_address.eq(fetch_address + 1)
                 with m.If(fetched >= BlockMemory.latency):
-                    m.d.sync += instruction.eq(
-                        Cat(instruction.as_value()[32:], self._program_data)
-                    )
+                    m.d.sync += instruction.eq(Cat(instruction.as_value()[32:], self._program_data))
                 with m.If(fetched == _FETCH_CYCLES - 1):
                     m.next = "BEGIN"
                 with m.If(self.control.abort):

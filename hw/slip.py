@@ -50,12 +50,10 @@ class SlipDecoder(wiring.Component):
                 m.d.comb += [self.o.p.end.eq(1), self.o.p.error.eq(damaged | escaped)]
             with m.Case(Slip.ESC):
                 m.d.comb += [absorb.eq(self.i.valid), bad.eq(escaped)]
-            with m.Case(Slip.END_ESCAPED):
-                with m.If(escaped):
-                    m.d.comb += self.o.p.data.eq(Slip.END)
-            with m.Case(Slip.ESC_ESCAPED):
-                with m.If(escaped):
-                    m.d.comb += self.o.p.data.eq(Slip.ESC)
+            with m.Case(Slip.END_ESCAPED), m.If(escaped):
+                m.d.comb += self.o.p.data.eq(Slip.END)
+            with m.Case(Slip.ESC_ESCAPED), m.If(escaped):
+                m.d.comb += self.o.p.data.eq(Slip.ESC)
             with m.Default():
                 m.d.comb += bad.eq(escaped)
 

@@ -133,7 +133,7 @@ def test_convolution_of_pixel_planes_with_pooling():
 
     # What it must give: per position the weighted disagreements, then OR over 2 x 2 positions.
     bits_of = (pixels[..., None] >> np.arange(planes)) & 1  # (cols, y, x, channel, plane)
-    places = (1 << np.arange(planes))
+    places = 1 << np.arange(planes)
     positions_y, positions_x = height - kernel + 1, width - kernel + 1
     fires = np.zeros((config.cols, positions_y, positions_x, outputs), np.uint8)
     for y in range(positions_y):
@@ -141,7 +141,9 @@ def test_convolution_of_pixel_planes_with_pooling():
             window = bits_of[:, None, y : y + kernel, x : x + kernel]
             differ = (window != weights[None, ..., None]) * places
             fires[:, y, x] = differ.sum((2, 3, 4, 5)) < limits
-    pooled = fires.reshape(config.cols, positions_y // 2, 2, positions_x // 2, 2, outputs).max((2, 4))
+    pooled = fires.reshape(config.cols, positions_y // 2, 2, positions_x // 2, 2, outputs).max(
+        (2, 4)
+    )
 
     tiles = -(-outputs // config.rows)
     base, out_base, plane_words = 1, 700, height * width
@@ -173,9 +175,7 @@ def test_convolution_of_pixel_planes_with_pooling():
         [presets >> (planes - 1), *((presets >> k) & 1 for k in reversed(range(planes - 1)))], 1
     )
     by_row_presets = presets.reshape(tiles, config.rows, planes).transpose(1, 0, 2)
-    preset_words = pack_signed(
-        by_row_presets.reshape(config.rows, -1), config.accumulator_bits
-    )
+    preset_words = pack_signed(by_row_presets.reshape(config.rows, -1), config.accumulator_bits)
     core = Core(config)
     assert LEVELS[:3] == ("word", "row", "plane")
 
@@ -187,9 +187,7 @@ def test_convolution_of_pixel_planes_with_pooling():
             for k, plane in enumerate(reversed(range(planes))):
                 words = pack(bits_of[col, ..., plane].reshape(plane_words, channels), config.lanes)
                 address = base + k * plane_words
-                await write_words(
-                    ctx, core.memory, Region.ACTIVATIONS, col, address, words[:, 0]
-                )
+                await write_words(ctx, core.memory, Region.ACTIVATIONS, col, address, words[:, 0])
         await run(ctx, core, passes=0, columns=config.cols - 1)
         assert ctx.get(core.control.useful_lanes) == (
             config.cols * positions_y * positions_x * outputs * fan_in * planes
@@ -199,7 +197,9 @@ def test_convolution_of_pixel_planes_with_pooling():
             words = await read_words(
                 ctx, core.memory, Region.ACTIVATIONS, col, out_base, count, word_bytes(config.lanes)
             )
-            got = unpack(words.reshape(-1, words_per_position, words.shape[-1]), config.lanes, outputs)
+            got = unpack(
+                words.reshape(-1, words_per_position, words.shape[-1]), config.lanes, outputs
+            )
             assert (got.reshape(pooled.shape[1:]) == pooled[col]).all()
 
     simulate(core, bench, cycles=200_000)
