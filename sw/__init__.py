@@ -9,7 +9,7 @@
 
 from .compile import ModelDoesNotFit
 from .construct import from_arrays
-from .devices import devices, open
+from .discovery import devices, open
 from .driver import Board, Counters
 from .errors import BoardError
 from .images import ImageError
