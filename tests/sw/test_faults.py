@@ -1,5 +1,6 @@
 """Faults of the line: the right answer or a typed error in time, and a usable board afterwards."""
 
+import itertools
 import random
 import time
 
@@ -118,7 +119,7 @@ def make_model(seed):
     rng = np.random.default_rng(seed)
     sizes = [100, 30, 7]
     layers = []
-    for index, (fan_in, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (fan_in, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = rng.integers(0, 2, (outputs, fan_in), np.uint8)
         if index < len(sizes) - 2:
             thresholds = rng.integers(0, fan_in + 2, outputs).astype(np.int32)
@@ -169,14 +170,14 @@ class Bench:
     def attempt(self, action):
         """Do ``action``; return its typed error if any. All other errors and wrong answers fail."""
         started = time.monotonic()
+        found = None
         try:
             action()
         except BoardError as error:
-            assert "\n" not in str(error)
-            return error
-        finally:
-            assert time.monotonic() - started < TIMEOUT + TOLERANCE
-        return None
+            found = error
+        assert time.monotonic() - started < TIMEOUT + TOLERANCE
+        assert "\n" not in str(found)
+        return found
 
     def check_usable(self):
         """After the fault is gone: an answer, if need be after one more load."""
@@ -267,7 +268,7 @@ def test_reset_of_the_board_is_noticed(simulator):
     bench.load()
     # Another client takes the board over.
     simulator.write(encode_request(Op.IDENTIFY, 200, bench.board._session._link.session ^ 1), 1.0)
-    with pytest.raises(DeviceReset, match="no longer knows this session.*load the model again"):
+    with pytest.raises(DeviceReset, match=r"no longer knows this session.*load the model again"):
         bench.board.run(bench.images)
     with pytest.raises(NotLoaded, match="no model is loaded on the board: load one"):
         bench.board.run(bench.images)
@@ -295,7 +296,7 @@ def test_silent_line(simulator):
     line.arm("silence", "in", 0)
     started = time.monotonic()
     with pytest.raises(
-        LinkTimeout, match="IDENTIFY was not answered in time.*got 0 replies.*powered"
+        LinkTimeout, match=r"IDENTIFY was not answered in time.*got 0 replies.*powered"
     ):
         Board(line, config=CONFIG, timeout=0.6)
     assert time.monotonic() - started < 0.6 + TOLERANCE
