@@ -73,7 +73,8 @@ def _why_not(port: str, baud: int, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT or isinstance(error, FileNotFoundError):
         return (
-            f"there is no port {port}: plug the board in, or run 'xnorgrid devices' to list ports"
+            f"there is no port {port}: plug the board in; "
+            f"'python -m serial.tools.list_ports' lists what is there"
         )
     if number in (errno.EACCES, errno.EPERM):
         return (
