@@ -137,8 +137,8 @@ class Framer(wiring.Component):
         Bytes for the line.
     """
 
-    i: In(stream.Signature(Packet))
-    o: Out(stream.Signature(8))
+    def __init__(self) -> None:
+        super().__init__({"i": In(stream.Signature(Packet)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -11,7 +11,15 @@ harmless.
 
 from __future__ import annotations
 
-from amaranth.lib import data, enum
+from typing import TYPE_CHECKING
+
+from amaranth.lib import data
+
+if TYPE_CHECKING:
+    # Type checkers know what an enumeration is only if it is this one.
+    import enum
+else:
+    from amaranth.lib import enum
 
 __all__ = [
     "IDENTITY_MAGIC",

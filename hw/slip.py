@@ -28,8 +28,8 @@ class SlipDecoder(wiring.Component):
         Body bytes and ends.
     """
 
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(Decoded))
+    def __init__(self) -> None:
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(Decoded))})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -79,8 +79,8 @@ class SlipEncoder(wiring.Component):
         Bytes for the line.
     """
 
-    i: In(stream.Signature(Packet))
-    o: Out(stream.Signature(8))
+    def __init__(self) -> None:
+        super().__init__({"i": In(stream.Signature(Packet)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform) -> Module:
         m = Module()
