@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
@@ -88,7 +90,7 @@ class Core(wiring.Component):
                 activations.bits[col].eq(array.bits[col]),
             ]
 
-        homes = {
+        homes: dict[Any, tuple[Region, ...]] = {
             sequencer: (Region.PROGRAM,),
             weights: (Region.WEIGHTS, Region.PRESETS),
             activations: (Region.ACTIVATIONS,),

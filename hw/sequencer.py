@@ -53,8 +53,8 @@ class Sequencer(wiring.Component):
     a beat. One beat is given a cycle, except that two results to be packed are kept
     :attr:`ArrayConfig.pack_cycles` apart. Weights follow one another in memory: a sum takes the words
     from its tile's first word on, every window and plane takes the same words again, the next tile goes on
-    behind them, and every position starts at the layer's first word. A tile has one preset word a plane. A layer starts when the results
-    of the one before are in memory.
+    behind them, and every position starts at the layer's first word. A tile has one preset word a plane.
+    A layer starts when the results of the one before are in memory.
 
     Between layers the array rests while an instruction is fetched and the last results drain, see
     :attr:`timing`.

@@ -111,7 +111,8 @@ def run(
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copy2(executable, directory / top)
     stored = directory / "arrays.npz"
-    np.savez(stored, **(arrays or {}))
+    named: dict[str, Any] = dict(arrays or {})
+    np.savez(stored, **named)
     log = directory / f"{bench}.log"
     try:
         get_runner("verilator").test(

@@ -33,6 +33,13 @@ class LayerResult:
     bits: np.ndarray | None
     scores: np.ndarray | None
 
+    @property
+    def values(self) -> np.ndarray:
+        """``bits`` or ``scores``, whichever the layer has."""
+        values = self.scores if self.bits is None else self.bits
+        assert values is not None
+        return values
+
 
 def input_bits(model: Model, images: np.ndarray) -> np.ndarray:
     """Return the first layer's input (N, fan_in) uint8 of ``images`` (N, …).
@@ -62,9 +69,9 @@ def scores(model: Model, images: np.ndarray) -> np.ndarray:
     """Return the last layer's sums, (N, classes) int32. One layer's results are held at a time."""
     last = None
     for result in _run(model, input_bits(model, images)):
-        last = result.scores
+        last = result
     assert last is not None
-    return last
+    return last.values
 
 
 def operations(model: Model, count: int) -> int:
@@ -80,6 +87,7 @@ def _run(model: Model, bits: np.ndarray) -> Iterator[LayerResult]:
         if layer.thresholds is None:
             yield LayerResult(layer.name, agreeing, None, 2 * agreeing - layer.weights.shape[1])
             return
+        assert layer.inverted is not None
         above = agreeing >= layer.thresholds
         bits = np.where(layer.inverted, ~above, above).astype(np.uint8)
         yield LayerResult(layer.name, agreeing, bits, None)

@@ -87,7 +87,12 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         work = Path(scratch)
         source = work / f"{TOP}.v"
         source.write_text(verilog)
-        verilate: list[str | Path] = [root / "bin" / "verilator_bin", *_VERILATE, "--top-module", TOP]
+        verilate: list[str | Path] = [
+            root / "bin" / "verilator_bin",
+            *_VERILATE,
+            "--top-module",
+            TOP,
+        ]
         _check([_run([*verilate, "--Mdir", work, source], log, root)], log)
 
         # Two translation units of about equal cost, one a core.
@@ -102,7 +107,15 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         for name, (flags, sources) in units.items():
             unit = work / f"{name}.cc"
             unit.write_text("".join(f'#include "{path}"\n' for path in sources))
-            command: list[str | Path] = [compiler, *flags, *includes, "-c", unit, "-o", work / f"{name}.o"]
+            command: list[str | Path] = [
+                compiler,
+                *flags,
+                *includes,
+                "-c",
+                unit,
+                "-o",
+                work / f"{name}.o",
+            ]
             processes.append(_run(command, log, root))
         _check(processes, log)
         objects = [work / f"{name}.o" for name in units]

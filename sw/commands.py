@@ -132,12 +132,7 @@ def verify(
     ``difference`` names the first differing neuron of the first differing layer, or is ``None``.
     """
     names = [layer.name for layer in model.layers]
-    from_reference = reference.layers(model, chosen.images)
-    results = {
-        "reference": [
-            layer.scores if layer.bits is None else layer.bits for layer in from_reference
-        ]
-    }
+    results = {"reference": [layer.values for layer in reference.layers(model, chosen.images)]}
     if with_torch:
         from .twin import twin
 

@@ -34,15 +34,19 @@ def measure_text(report: Mapping[str, Any]) -> str:
         ("cycles per image", f"{report['cycles_per_image']:,.1f}"),
         (
             "array utilisation",
-            f"{report['utilisation']:.1%} ({report['useful_lanes']:,} useful lane-operations counted, "
-            f"{report['expected_lanes']:,} in the network)",
+            (
+                f"{report['utilisation']:.1%} ({report['useful_lanes']:,} useful lane-operations counted, "
+                f"{report['expected_lanes']:,} in the network)"
+            ),
         ),
         ("images/s, array", f"{_rate(report['images_per_second_at_clock'])} at {clock:g} MHz"),
         ("images/s, here", f"{_rate(report['images_per_second'])} with the link"),
         (
             "",
-            f"{_rate(report['images_per_second_without_link'])} without (while the array ran: "
-            f"{report['array_seconds']:.2f} s of {report['run_seconds']:.2f} s)",
+            (
+                f"{_rate(report['images_per_second_without_link'])} without (while the array ran: "
+                f"{report['array_seconds']:.2f} s of {report['run_seconds']:.2f} s)"
+            ),
         ),
         ("load", f"{report['load_seconds']:.2f} s"),
     ]
@@ -52,8 +56,10 @@ def measure_text(report: Mapping[str, Any]) -> str:
 def verify_text(report: Mapping[str, Any]) -> str:
     """What was compared, and the first difference if there is one."""
     lines = [
-        f"model {report['model']}: {' = '.join(report['compared'])}? "
-        f"{report['images']:,} images, layer by layer"
+        (
+            f"model {report['model']}: {' = '.join(report['compared'])}? "
+            f"{report['images']:,} images, layer by layer"
+        )
     ]
     difference = report["difference"]
     failed = None if difference is None else difference["layer"]
@@ -72,8 +78,8 @@ def inspect_text(report: Mapping[str, Any]) -> str:
     shape = "x".join(str(size) for size in source["shape"])
     how = "bits" if source["kind"] == "bits" else f"pixel >= {source['threshold']}"
     lines = [
-        f"model {report['name']}: {report['weight_bits']:,} weight bits, "
-        f"{report['operations_per_image']:,} XNORs per image",
+        (f"model {report['name']}: {report['weight_bits']:,} weight bits, "
+        f"{report['operations_per_image']:,} XNORs per image"),
         f"input {shape}, {how}; classes {', '.join(report['labels']) or report['classes']}",
         "",
         *_table(

@@ -266,9 +266,15 @@ def random_request(rng, model):
     if op == 2 and len(data) != length and length % shape.word_bytes == 0 and length <= 256:
         # Whole words that came before the mismatch showed are written; not worth a model.
         data = b""
-    return dict(
-        op=op, session=session, region=region, bank=bank, address=address, length=length, data=data
-    )
+    return {
+        "op": op,
+        "session": session,
+        "region": region,
+        "bank": bank,
+        "address": address,
+        "length": length,
+        "data": data,
+    }
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.3])

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def random_network(rng):
     """Three dense layers of random odd sizes."""
     sizes = [int(n) for n in rng.integers(1, 24, 4)]
     layers = []
-    for k, (fan_in, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (fan_in, outputs) in enumerate(itertools.pairwise(sizes)):
         hidden = k < len(sizes) - 2
         layers.append(
             Dense(

@@ -48,7 +48,7 @@ class Layer:
         """(weight address, activation address, preset address, first, double, result or None)."""
         words = self.counts[0] * self.counts[1]
         for outer in itertools.product(*(range(n) for n in reversed(self.counts))):
-            word, row, plane, wx, wy, tile, x, _y = at = outer[::-1]
+            word, row, plane, wx, wy, tile, _x, _y = at = outer[::-1]
             end = [k == n - 1 for k, n in zip(at, self.counts, strict=True)]
             activation = self.base + (offset if self.pass_input else 0)
             activation += sum(k * stride for k, stride in zip(at, self.strides, strict=True))
@@ -137,7 +137,14 @@ def test_beats_of_random_programs(case):
 
     simulate(dut, bench)
     expected = [
-        (weight, activation, preset if first or (double and weight) else None, first, double, result)
+        (
+            weight,
+            activation,
+            preset if first or (double and weight) else None,
+            first,
+            double,
+            result,
+        )
         for k in range(passes)
         for layer in layers
         for weight, activation, preset, first, double, result in layer.beats(k * stride)

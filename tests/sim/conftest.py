@@ -38,9 +38,7 @@ def digits():
 
     model = modelfile.load("digits")
     images = data.load("digits").test_images[:12]
-    reference = [
-        result.scores if result.bits is None else result.bits for result in layers(model, images)
-    ]
+    reference = [result.values for result in layers(model, images)]
     return Traced(
         model=model,
         images=images,
