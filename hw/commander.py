@@ -221,6 +221,10 @@ class Commander(wiring.Component):
                     m.next = final_state
 
         in_session = has_session & (request.session == session)
+        # In place of another session, or of none, or of just the one that the host believes to be in.
+        adoptable = op.matches(Op.IDENTIFY) & (
+            (request.bank != 1) | (has_session & (request.address == session))
+        )
         for_memory = op.matches(Op.WRITE, Op.READ, Op.CHECKSUM)
         needs_idle = op.matches(Op.READ, Op.CHECKSUM) | (
             op.matches(Op.WRITE) & region.matches(Region.PROGRAM)
@@ -258,7 +262,7 @@ class Commander(wiring.Component):
                 ]
                 with m.If(~op.matches(*Op)):
                     answer(Status.UNKNOWN_OP)
-                with m.Elif(~op.matches(Op.IDENTIFY) & ~in_session):
+                with m.Elif(~in_session & ~adoptable):
                     answer(Status.WRONG_SESSION)
                 with m.Elif(has_data & ~op.matches(Op.WRITE, Op.RUN)):
                     answer(Status.LENGTH)

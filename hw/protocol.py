@@ -60,7 +60,9 @@ class Slip(enum.IntEnum):
 class Op(enum.Enum, shape=8):
     """What a request asks for."""
 
-    #: Adopt the request's session and reply with :data:`Identity`. Aborts nothing.
+    #: Adopt the request's session and reply with :data:`Identity`; with ``bank`` 1 only if the session
+    #: so far is ``address`` or already the request's, else WRONG_SESSION. A change of session forgets the
+    #: tag of the last run. Aborts nothing.
     IDENTIFY = 1
     #: Store the data bytes from ``address`` on. A word takes ``data_bytes(width)`` bytes.
     WRITE = 2

@@ -234,6 +234,8 @@ class Board:
 
     def _run_batch(self, program: Program, bits: np.ndarray, batch: Batch, deadline: float) -> None:
         """Write the images of one run, start it and wait for its end."""
+        # A request or reply of an earlier run, come late or repeated, would be as good as one of this.
+        self._session.renew(deadline)
         packed = program.pack_images(bits)
         writes = [
             call
@@ -298,5 +300,5 @@ class Board:
             calls.append(Call(Op.RUN, cycles=batch.passes * pass_cycles(program)))
             payload = batch.passes * words * word_bytes(config.lanes)
             calls += [Call(Op.READ, reply_bytes=payload)] * batch.columns
-            calls += [Call(Op.STATUS, reply_bytes=_REPORT_BYTES)] * (4 + len(layers) * config.cols)
+            calls += [Call(Op.STATUS, reply_bytes=_REPORT_BYTES)] * (6 + len(layers) * config.cols)
         return calls

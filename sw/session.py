@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class Session:
         self._connected = True
         self._known = False
         self._healthy = True
+        #: The session before the present one, while it is uncertain which of them the board is in.
+        self._previous: int | None = None
         self._identity: BoardIdentity | None = None
         #: How often the board was found to have forgotten us, and so perhaps its memories.
         self.losses = 0
@@ -110,10 +113,7 @@ class Session:
         healthy, self._healthy = self._healthy, False
         try:
             self._connect()
-            if fresh or not self._known:
-                self.start(deadline)
-            elif not healthy and self.report(deadline).running:
-                # The report's answer also is the last of all answers to what failed.
+            if fresh or not self._known or (not healthy and self._find(deadline).running):
                 self.start(deadline)
             yield
         except DeviceReset:
@@ -136,19 +136,39 @@ class Session:
         self._link.transport = self._reopen()
         self._connected = True
 
+    def _find(self, deadline: float) -> Any:
+        """Return the board's report in whichever session it is ours."""
+        try:
+            return self.report(deadline)
+        except DeviceReset:
+            if self._previous is None:
+                raise
+        self._link.session, self._previous = self._previous, None
+        return self.report(deadline)
+
     def start(self, deadline: float) -> None:
         """Stop whatever runs, clear the counters, and become the one whom the board listens to."""
         self._link.new_session()
-        self._identify(deadline)
+        self._identify(deadline, _IDENTIFY)
         # RESET forgets the session, so that its repetition finds none: done is done.
         self._link.execute([_RESET], deadline)
         self._link.new_session()
-        self._identify(deadline)
+        self._identify(deadline, _IDENTIFY)
         self._known = True
 
-    def _identify(self, deadline: float) -> None:
-        [reply] = self._link.execute([_IDENTIFY], deadline)
-        identity = parse_identity(checked(_IDENTIFY, reply), self.transport.description)
+    def renew(self, deadline: float) -> None:
+        """Change the session, so that nothing sent or answered before counts any more.
+
+        Raises :class:`DeviceReset` if the board was not in the session so far.
+        """
+        self._previous = self._link.session
+        self._link.new_session()
+        self._identify(deadline, dataclasses.replace(_IDENTIFY, bank=1, address=self._previous))
+        self._previous = None
+
+    def _identify(self, deadline: float, call: Call) -> None:
+        [answer] = self.request([call], deadline)
+        identity = parse_identity(answer, self.transport.description)
         if self._identity is not None and self._identity != identity:
             raise WrongConfiguration(
                 f"{self.transport.description} was {self._identity} and is now {identity}: "

@@ -65,7 +65,9 @@ class Model:
         if op not in [o.value for o in Op]:
             return Status.UNKNOWN_OP, b""
         op = Op(op)
-        if op is not Op.IDENTIFY and session != self.session:
+        if session != self.session and (
+            op is not Op.IDENTIFY or (bank == 1 and address != self.session)
+        ):
             return Status.WRONG_SESSION, b""
         if data and op not in (Op.WRITE, Op.RUN):
             return Status.LENGTH, b""
@@ -246,6 +248,9 @@ def random_request(rng, model):
     base = rng.choice([0, 0, 0, shape.depth - 6])
     address = base + rng.randrange(6) if rng.random() < 0.97 else 65535
     session = model.session if rng.random() < 0.95 and model.session is not None else 77
+    if op == 1 and rng.random() < 0.5:
+        bank, session = 1, rng.randrange(1 << 16)
+        address = model.session if model.session is not None and rng.random() < 0.7 else 77
     words = rng.randrange(9)
     data = b""
     length = words
@@ -337,6 +342,16 @@ def statuses(replies):
 
 
 IDENTIFY = request_bytes(Op.IDENTIFY, session=5)
+
+
+def test_a_session_is_only_handed_over_by_who_knows_it():
+    def take(session, before):
+        return request_bytes(Op.IDENTIFY, session=session, bank=1, address=before)
+
+    # Nobody's; from 5 to 6; again; from a session that is over; from the present one.
+    _, replies = converse(take(5, 0), IDENTIFY, take(6, 5), take(6, 5), take(7, 5), take(7, 6))
+    wrong, ok = Status.WRONG_SESSION, Status.OK
+    assert statuses(replies) == [wrong, ok, ok, ok, wrong, ok]
 
 
 def test_a_repeated_run_is_run_once():
