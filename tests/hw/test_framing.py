@@ -57,7 +57,9 @@ def test_good_frames_pass(stalls):
     assert deframe(line, rng, stalls=stalls) == (contents, 0)
 
 
-@pytest.mark.parametrize(("length", "good"), [(1, 0), (11, 0), (12, 1), (268, 1), (269, 0), (700, 0)])
+@pytest.mark.parametrize(
+    ("length", "good"), [(1, 0), (11, 0), (12, 1), (268, 1), (269, 0), (700, 0)]
+)
 def test_length_limits(length, good):
     rng = random.Random(new_seed())
     content = random_content(rng, length)
