@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from .modelfile import save
 from .provenance import scores_sha256
 from .recipe import RecipeError
 from .train import Result, accuracy, train
-from .train_options import add_arguments, recipe_from
+from .train_options import recipe_from
 
 with requires("train"):
     import torch
@@ -85,20 +84,3 @@ def to_model(result: Result, name: str, command: str) -> Model:
         "scores_sha256": scores_sha256(scores),
     }
     return fold(network, name, labels=dataset.labels, provenance=provenance)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the command by itself: ``python -m xnorgrid.train_command``."""
-    import json
-    import sys
-
-    arguments = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser("xnorgrid train", description=__doc__)
-    add_arguments(parser)
-    print(
-        json.dumps(run(parser.parse_args(arguments), shlex.join(["xnorgrid", "train", *arguments])))
-    )
-
-
-if __name__ == "__main__":
-    main()

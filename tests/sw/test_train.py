@@ -10,7 +10,7 @@ import safetensors.numpy
 import torch
 
 from xnorgrid import train as training
-from xnorgrid import train_command
+from xnorgrid import train_command, train_options
 from xnorgrid.checkpoint import CheckpointError
 from xnorgrid.modelfile import load
 from xnorgrid.provenance import scores_sha256
@@ -198,13 +198,14 @@ def test_validation_must_leave_something_to_train_on():
 
 def parse(*arguments):
     parser = argparse.ArgumentParser()
-    train_command.add_arguments(parser)
+    train_options.add_arguments(parser)
+    parser.add_argument("--quiet", action="store_true")
     return parser.parse_args([*map(str, arguments), "--quiet"])
 
 
 def test_command_changes_the_recipe():
-    assert train_command.recipe_from(parse()) == RECIPES["digits"]
-    recipe = train_command.recipe_from(parse("sfc", "--hidden", "32,16", "--seed", 3))
+    assert train_options.recipe_from(parse()) == RECIPES["digits"]
+    recipe = train_options.recipe_from(parse("sfc", "--hidden", "32,16", "--seed", 3))
     assert recipe == dataclasses.replace(RECIPES["sfc"], hidden=(32, 16), seed=3)
 
 
@@ -223,6 +224,12 @@ def test_command_saves_a_model_with_its_provenance(tmp_path):
     assert report["test_accuracy"] == model.provenance["test_accuracy"] == correct
     assert report["scores_sha256"] == scores_sha256(scores)
     assert json.loads(json.dumps(report))["interrupted"] is False
+
+
+def test_widths_that_are_no_numbers_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse("--hidden", "16;8")
+    assert "argument --hidden: invalid widths value: '16;8'" in capsys.readouterr().err
 
 
 def test_command_finds_a_missing_folder_before_training(tmp_path):
