@@ -39,7 +39,7 @@ class ArrayConfig:
     preset_depth: int
     #: Layer instructions in the program memory.
     program_depth: int = 16
-    #: Signed accumulator width. A layer of fan-in n with P bit-planes needs bits for n * (2**P - 1) + 1
+    #: Signed accumulator width. A layer of fan-in n with P bit-planes needs bits for n * (2**P - 1)
     #: and a sign.
     accumulator_bits: int = 16
     #: Processing elements that share one set of operand registers: rows and columns of one tile.

@@ -249,7 +249,7 @@ def _needs(places: list[LayerPlace], config: ArrayConfig, activation_depth: int)
         "activation_depth": activation_depth,
         "program_depth": len(places),
         # Sums lie in -(fan_in + 1) … fan_in.
-        "accumulator_bits": fan_in.bit_length() + 1 + (fan_in & (fan_in + 1) == 0),
+        "accumulator_bits": fan_in.bit_length() + 1,
     }
 
 
