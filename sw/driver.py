@@ -202,9 +202,7 @@ class Board:
         """Stop a run and clear the counters. The model stays loaded if the board still holds it."""
         deadline = self._session.deadline(timeout, [])
         with self._session.conversation(deadline):
-            # Raises DeviceReset if the board has forgotten us and perhaps its memories.
-            self._session.report(deadline)
-            self._session.start(deadline)
+            self._session.restart(deadline)
 
     def _require_program(self) -> Program:
         self._session.require_open()

@@ -61,7 +61,7 @@ class Session:
         #: How often the board was found to have forgotten us, and so perhaps its memories.
         self.losses = 0
         try:
-            self.start(self.deadline(timeout, []))
+            self.start(self.deadline(timeout, []), _IDENTIFY)
         except LinkCorrupt as error:
             self.close()
             raise NotXnorgrid(
@@ -113,8 +113,10 @@ class Session:
         healthy, self._healthy = self._healthy, False
         try:
             self._connect()
-            if fresh or not self._known or (not healthy and self._find(deadline).running):
-                self.start(deadline)
+            if fresh or not self._known:
+                self.start(deadline, _IDENTIFY)
+            elif not healthy and self._find(deadline).running:
+                self.restart(deadline)
             yield
         except DeviceReset:
             self._known = False
@@ -138,22 +140,31 @@ class Session:
 
     def _find(self, deadline: float) -> Any:
         """Return the board's report in whichever session it is ours."""
+        previous, self._previous = self._previous, None
         try:
             return self.report(deadline)
         except DeviceReset:
-            if self._previous is None:
+            if previous is None:
                 raise
-        self._link.session, self._previous = self._previous, None
+        except BaseException:
+            self._previous = previous
+            raise
+        self._link.session = previous
         return self.report(deadline)
 
-    def start(self, deadline: float) -> None:
+    def restart(self, deadline: float) -> None:
+        """Stop whatever runs and clear the counters; raises :class:`DeviceReset` like :meth:`renew`."""
+        self.start(deadline, self._handover())
+
+    def start(self, deadline: float, handshake: Call) -> None:
         """Stop whatever runs, clear the counters, and become the one whom the board listens to."""
         self._link.new_session()
-        self._identify(deadline, _IDENTIFY)
+        self._identify(deadline, handshake)
         # RESET forgets the session, so that its repetition finds none: done is done.
         self._link.execute([_RESET], deadline)
         self._link.new_session()
         self._identify(deadline, _IDENTIFY)
+        self._previous = None
         self._known = True
 
     def renew(self, deadline: float) -> None:
@@ -161,10 +172,15 @@ class Session:
 
         Raises :class:`DeviceReset` if the board was not in the session so far.
         """
-        self._previous = self._link.session
+        handshake = self._handover()
         self._link.new_session()
-        self._identify(deadline, dataclasses.replace(_IDENTIFY, bank=1, address=self._previous))
+        self._identify(deadline, handshake)
         self._previous = None
+
+    def _handover(self) -> Call:
+        """A handshake that the board only accepts in the present session."""
+        self._previous = self._link.session
+        return dataclasses.replace(_IDENTIFY, bank=1, address=self._previous)
 
     def _identify(self, deadline: float, call: Call) -> None:
         [answer] = self.request([call], deadline)

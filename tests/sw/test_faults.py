@@ -268,17 +268,37 @@ def test_many_faults_at_once(simulator, patient_no_more):
     assert answers > 0
 
 
-def test_reset_of_the_board_is_noticed(simulator):
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda bench: bench.board.run(bench.images),
+        lambda bench: bench.board.reset(),
+        lambda bench: bench.board.counters,
+    ],
+)
+def test_reset_of_the_board_is_noticed(simulator, use):
     bench = Bench(simulator, 3)
     bench.load()
     # Another client takes the board over.
     simulator.write(encode_request(Op.IDENTIFY, 200, bench.board._session._link.session ^ 1), 1.0)
     with pytest.raises(DeviceReset, match=r"no longer knows this session.*load the model again"):
-        bench.board.run(bench.images)
+        use(bench)
     with pytest.raises(NotLoaded, match="no model is loaded on the board: load one"):
         bench.board.run(bench.images)
     bench.load()
     bench.run()
+
+
+def test_a_handover_that_nobody_confirmed(simulator, patient_no_more):
+    bench = Bench(simulator, 6)
+    bench.load()
+    for direction in ("out", "in"):
+        bench.line.arm("silence", direction, 0)
+        with pytest.raises(LinkTimeout):
+            bench.board.run(bench.images, timeout=0.3)
+        bench.line.heal()
+        # In the old session or in the new one, the board still is ours.
+        bench.run()
 
 
 def test_an_interrupted_run_is_stopped(simulator, monkeypatch):
