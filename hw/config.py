@@ -9,7 +9,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-__all__ = ["PRESETS", "ArrayConfig", "ConfigError", "preset"]
+__all__ = ["BAUD_TOLERANCE", "PRESETS", "ArrayConfig", "ConfigError", "preset"]
+
+#: How far the UART's bit rate may be from the nominal one.
+BAUD_TOLERANCE = 0.02
 
 
 class ConfigError(ValueError):
@@ -48,7 +51,7 @@ class ArrayConfig:
     tile_cols: int = 1
     #: Clock of the whole accelerator in Hz.
     clock_hz: int = 48_000_000
-    #: Bits per second of the UART. Requires: at least 4 clock cycles a bit.
+    #: Bits per second of the UART. Requires: at least 4 clock cycles a bit, and close to a whole number.
     baud: int = 12_000_000
 
     def __post_init__(self) -> None:
@@ -81,6 +84,13 @@ class ArrayConfig:
             raise ConfigError(
                 f"the UART needs at least 4 clock cycles a bit, but {self.clock_hz} Hz is less than "
                 f"4 * {self.baud} baud"
+            )
+        rate = self.clock_hz / self.clocks_per_bit
+        if abs(rate / self.baud - 1) > BAUD_TOLERANCE:
+            raise ConfigError(
+                f"{self.clock_hz} Hz divided by whole numbers gives {rate:.0f} baud at best, too far from "
+                f"{self.baud}: choose a baud rate or a clock that divides with at most "
+                f"{BAUD_TOLERANCE:.0%} error"
             )
 
     @property
