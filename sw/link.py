@@ -31,6 +31,8 @@ REPLY_WINDOW_BYTES = 2048
 LATENCY_SECONDS = 0.25
 #: Silence of this many times the expected time means that something was lost.
 PATIENCE = 1.5
+#: Silence of this fraction of a deadline does as well.
+DEADLINE_SHARES = 5
 #: CRC and two ENDs.
 FRAME_BYTES = 6
 
@@ -159,6 +161,7 @@ class Link:
         answered = 0
         decoder = FrameDecoder()
         quiet_since = time.monotonic()
+        budget = deadline - quiet_since
         while len(replies) < len(calls):
             lost += self._launch(calls, waiting, flying)
             if lost:
@@ -168,6 +171,8 @@ class Link:
 
             flown = [calls[flight.index] for flight in flying.values()]
             patience = LATENCY_SECONDS + PATIENCE * self.expected_seconds(flown)
+            # Whatever the board's speed, a deadline leaves room for some repetitions.
+            patience = min(patience, max(LATENCY_SECONDS, budget / DEADLINE_SHARES))
             now = time.monotonic()
             if now >= deadline:
                 raise self._no_answer(f"{flown[0]} was not answered in time")

@@ -264,6 +264,7 @@ def test_many_faults_at_once(simulator, patient_no_more):
             answers += error is None
             if kind in STAYING or error is not None:
                 bench.line.heal()
+    bench.line.heal()
     bench.check_usable()
     assert answers > 0
 
