@@ -32,9 +32,9 @@ SHAPES = {
 }
 
 
-def random_network(rng):
+def random_network(rng, sizes=None):
     """Three dense layers of random odd sizes."""
-    sizes = [int(n) for n in rng.integers(1, 24, 4)]
+    sizes = sizes or [int(n) for n in rng.integers(1, 24, 4)]
     layers = []
     for k, (fan_in, outputs) in enumerate(itertools.pairwise(sizes)):
         hidden = k < len(sizes) - 2
@@ -120,6 +120,30 @@ def test_random_networks_layer_by_layer(shape):
                 assert (bits == expected[index].bits[k]).all(), (place.layer.name, k)
 
     simulate(core, bench, cycles=200_000)
+
+
+def test_a_layer_of_one_word_waits_for_the_layer_before():
+    """Results that take longer than the fetch of an instruction are read as soon as they are there."""
+    config = configuration(14, 2, 14)
+    rng = np.random.default_rng(new_seed())
+    model = random_network(rng, [14] * 8)
+    program = compile(model, config)
+    images = rng.integers(0, 2, (config.cols, 14), dtype=np.uint8)
+    core = Core(config)
+
+    async def bench(ctx):
+        await load(ctx, core, program.weights, program.presets, program.instructions)
+        for k, words in enumerate(program.pack_images(images)):
+            await write_words(ctx, core.memory, Region.ACTIVATIONS, k, program.input_base, words)
+        await run(ctx, core, columns=config.cols - 1)
+        for k, scores in enumerate(reference.scores(model, images)):
+            words = await read_words(
+                ctx, core.memory, Region.ACTIVATIONS, k, program.output_base, program.output_words,
+                word_bytes(config.lanes),
+            )  # fmt: skip
+            assert (program.decode_scores(words[None])[0] == scores).all()
+
+    simulate(core, bench)
 
 
 def test_convolution_of_pixel_planes_with_pooling():
