@@ -1,0 +1,66 @@
+"""PyTorch = integer reference = RTL, on the bundled models and real images, through the driver."""
+
+import os
+
+import numpy as np
+import pytest
+
+import xnorgrid
+from xnorgrid import data
+from xnorgrid.provenance import scores_sha256
+from xnorgrid.sim import reference
+from xnorgrid.twin import twin
+
+MODELS = ("digits", "sfc", "lfc")
+#: Test accuracies that the bundled models promise, in percent.
+PROMISED = {"digits": 90.0, "sfc": 97.3, "lfc": 98.4}
+
+
+def held_out(name):
+    if name != "digits" and not os.environ.get("XNORGRID_DATA"):
+        pytest.skip("XNORGRID_DATA names no directory with MNIST")
+    return data.load("digits" if name == "digits" else "mnist")
+
+
+@pytest.fixture(params=MODELS)
+def case(request):
+    """A bundled model and its whole test set."""
+    chosen = held_out(request.param)
+    return xnorgrid.load(request.param), chosen.test_images, chosen.test_labels
+
+
+def test_pytorch_equals_the_reference_on_the_whole_test_set(case):
+    model, images, labels = case
+    scores = reference.scores(model, images)
+    assert (twin(model).scores(images) == scores).all()
+    assert scores_sha256(scores) == model.provenance["scores_sha256"]
+    accuracy = float(np.mean(scores.argmax(1) == labels))
+    assert accuracy == model.provenance["test_accuracy"]
+    assert 100 * accuracy >= PROMISED[model.name]
+
+
+def test_the_board_equals_pytorch_and_reference(case, image_count):
+    """Every score of the first images; every value of every layer of a few; the board's own counters.
+
+    One test, because loading LFC through the simulated UART is what takes long.
+    """
+    model, images, _ = case
+    images = images[:image_count]
+    few = images[-11:]  # more than one pass, and not all columns in the last
+    with xnorgrid.open("compiled:sim") as board:
+        board.load(model, keep_layers=True)
+        assert (board.run(images) == reference.scores(model, images)).all()
+        counters = board.counters
+        assert counters.useful_lanes == reference.operations(model, len(images))
+        assert counters.bad_frames == counters.lost_bytes == 0
+        if model.name == "lfc":
+            assert len(images) >= 4 * board.config.cols
+            assert counters.utilisation(board.config) >= 0.85
+
+        on_board = board.layers(few)
+        assert (board.predict(few) == on_board[model.layers[-1].name].argmax(1)).all()
+    assert list(on_board) == [layer.name for layer in model.layers]
+    expected = zip(twin(model).trace(few), reference.layers(model, few), strict=True)
+    for values, (from_torch, from_reference) in zip(on_board.values(), expected, strict=True):
+        assert (values == from_torch).all()
+        assert (values == from_reference.values).all()
