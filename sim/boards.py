@@ -45,14 +45,17 @@ def _pysim(config: ArrayConfig) -> PysimBoard:
     return PysimBoard(accelerator, config.clocks_per_bit, _describe("pysim", config))
 
 
-def open_simulated(kind: str, config: ArrayConfig) -> SimulatedBoard:
+def open_simulated(
+    kind: str, config: ArrayConfig, without_compiler: ArrayConfig | None = None
+) -> SimulatedBoard:
     """Return a running simulated board with the accelerator for ``config``.
 
     ``kind`` is ``"compiled"`` (native code, hundreds of thousands of cycles a second, compiled once),
     ``"pysim"`` (no compiler needed, a few thousand) or ``"auto"``: compiled if that can be done here, else
-    pysim, which standard error then says. Raises :class:`~xnorgrid.sim.verilator.NoCompiler` and
-    :class:`~xnorgrid.sim.verilator.CompileError` for ``"compiled"``, and :class:`ValueError` for an
-    unknown kind.
+    pysim, which standard error then says; with a large array that takes hours where the compiled board takes
+    seconds, so ``without_compiler`` can name a smaller one for that case. Raises
+    :class:`~xnorgrid.sim.verilator.NoCompiler` for ``"compiled"``,
+    :class:`~xnorgrid.sim.verilator.CompileError`, and :class:`ValueError` for an unknown kind.
     """
     if kind == "compiled":
         return _compiled(config)
@@ -64,4 +67,4 @@ def open_simulated(kind: str, config: ArrayConfig) -> SimulatedBoard:
         return _compiled(config)
     except NoCompiler as error:
         print(f"using the slower pysim board: {error}", file=sys.stderr)
-        return _pysim(config)
+        return _pysim(without_compiler or config)

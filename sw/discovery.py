@@ -136,18 +136,23 @@ def _open_simulated(
         simulated = config or preset(name or _DEFAULT_PRESETS[kind])
     except ConfigError as error:
         raise PortError(f"{kind}:{name} cannot be simulated: {error}") from None
-    connect = _simulator(_SIMULATED[kind], simulated)
+    # Where the choice is ours, the slow simulator gets an array that it can cope with.
+    own_choice = config is None and not name
+    without_compiler = preset(_DEFAULT_PRESETS["pysim"]) if own_choice else None
+    connect = _simulator(_SIMULATED[kind], simulated, without_compiler)
     return Board(connect(), config=simulated, reopen=connect, timeout=timeout)
 
 
-def _simulator(kind: str, config: ArrayConfig) -> Callable[[], Transport]:
+def _simulator(
+    kind: str, config: ArrayConfig, without_compiler: ArrayConfig | None
+) -> Callable[[], Transport]:
     # Imported only here: a real board needs no simulator.
     from xnorgrid.sim.boards import open_simulated
     from xnorgrid.sim.verilator import CompileError, NoCompiler
 
     def connect() -> Transport:
         try:
-            return open_simulated(kind, config)
+            return open_simulated(kind, config, without_compiler)
         except (CompileError, NoCompiler) as error:
             raise PortError(f"the compiled simulated board cannot be made: {error}") from error
 

