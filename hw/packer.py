@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import ArrayConfig
 
-__all__ = ["PackStep", "Packer", "PackerControl", "Result", "pack_step_layout"]
+__all__ = ["Packer", "PackerControl", "Result", "pack_step_layout"]
 
 #: What the sequencer says about the bits that leave the array in a cycle.
 Result = data.StructLayout(
