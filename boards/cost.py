@@ -34,8 +34,7 @@ def synthesise(component: wiring.Component) -> dict[str, int]:
 
     Raises :class:`RuntimeError` with the end of the log when yosys fails.
     """
-    # The tool's sandbox does not see /tmp.
-    with TemporaryDirectory(dir=Path.cwd()) as folder:
+    with TemporaryDirectory() as folder:
         Path(folder, "top.v").write_text(to_verilog(component, "top"))
         script = (
             f"read_verilog top.v; synth_ecp5 {OPTIONS} -top top; tee -q -o cells.json stat -json"

@@ -1,0 +1,26 @@
+"""Exact figures on record: a change that makes one worse fails here, one that makes it better lowers it."""
+
+import pytest
+
+from xnorgrid import load
+from xnorgrid.boards.cost import synthesise
+from xnorgrid.commands import run_cycles
+from xnorgrid.compile import compile
+from xnorgrid.hw.config import preset
+from xnorgrid.hw.pe import ProcessingElement
+
+
+@pytest.mark.parametrize(("lanes", "luts"), [(32, 123), (64, 207), (128, 373)])
+def test_luts_of_a_processing_element_on_ecp5(lanes, luts):
+    assert synthesise(ProcessingElement(lanes, accumulator_bits=16))["LUTs"] <= luts
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "cycles"),
+    [("digits", 808, 19316), ("sfc", 240, 43045), ("lfc", 232, 335323)],
+)
+def test_cycles_of_a_full_run(name, images, cycles):
+    config = preset("sim")
+    program = compile(load(name), config)
+    assert program.max_passes * config.cols == images
+    assert run_cycles(program, program.max_passes) <= cycles
