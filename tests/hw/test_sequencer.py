@@ -174,6 +174,7 @@ def test_abort_from_every_cycle_returns_to_idle_and_runs_again():
         beats = []
         for cycle in itertools.count():
             ctx.set(dut.control.abort, cycle == abort_at)
+            ctx.set(dut.control.clear, cycle == abort_at)
             *_, beat, running = await ctx.tick().sample(dut.beat, dut.control.running)
             if beat.accumulate.valid:
                 beats.append((beat.weight_address, beat.activation_address))
@@ -183,11 +184,14 @@ def test_abort_from_every_cycle_returns_to_idle_and_runs_again():
     async def bench(ctx):
         await load(ctx, dut, layers)
         cycles, whole = await beats_of_run(ctx)
+        useful = ctx.get(dut.control.useful_lanes)
         for abort_at in range(cycles):
             length, _ = await beats_of_run(ctx, abort_at)
             assert length <= abort_at + dut.timing.finish + 20
             lengths.append(length)
+            before = ctx.get(dut.control.useful_lanes)
             assert (await beats_of_run(ctx))[1] == whole
+            assert ctx.get(dut.control.useful_lanes) - before == useful
 
     simulate(dut, bench)
     assert lengths
