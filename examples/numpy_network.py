@@ -13,10 +13,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from xnorgrid import devices
-from xnorgrid.construct import from_arrays
-from xnorgrid.model import Input
-from xnorgrid.modelfile import load, save
+import xnorgrid
 from xnorgrid.sim import reference
 
 SEED = 1
@@ -56,19 +53,19 @@ def main():
     bits = signs(images.astype(int) - 8)
     weights, thresholds = train(bits[:TRAINING_IMAGES], digits[:TRAINING_IMAGES])
 
-    model = from_arrays(
+    model = xnorgrid.from_arrays(
         weights,
         [thresholds],
         compare="sum",
-        input=Input((64,), "threshold", maximum=16, threshold=8),
+        input=xnorgrid.Input((64,), "threshold", maximum=16, threshold=8),
         name="numpy network",
         labels=[str(digit) for digit in range(10)],
         provenance={"trained_by": "examples/numpy_network.py", "seed": SEED},
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[1] if sys.argv[1:] else f"{folder}/model.safetensors")
-        save(model, path)
-        model = load(path)
+        xnorgrid.save(model, path)
+        model = xnorgrid.load(path)
 
     held_out, expected = images[TRAINING_IMAGES:], digits[TRAINING_IMAGES:]
     scores = reference.scores(model, held_out)
@@ -76,7 +73,7 @@ def main():
     assert np.array_equal(scores, hidden @ weights[1].T), "the model is not the network"
     accuracy = np.mean(scores.argmax(axis=1) == expected)
 
-    with devices.open() as board:
+    with xnorgrid.open() as board:
         board.load(model)
         assert np.array_equal(board.run(held_out), scores), "the board's scores differ"
         print(

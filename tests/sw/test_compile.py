@@ -119,7 +119,7 @@ def test_programs_compute_the_reference(case, keep_layers):
     rng = random.Random(new_seed() + case)
     rows, lanes = rng.randint(1, 9), rng.randint(1, 9)
     config = dataclasses.replace(WIDE, rows=rows, lanes=lanes, activation_depth=4096)
-    config = dataclasses.replace(config, weight_depth=4096)
+    config = dataclasses.replace(config, weight_depth=4096, preset_depth=1024)
     model = network([rng.randint(1, 30) for _ in range(rng.randint(2, 5))], rng.randrange(1 << 32))
     program = compile(model, config, keep_layers=keep_layers)
     passes = min(3, program.max_passes)
