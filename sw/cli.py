@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ _STATUS: dict[int, tuple[type[Exception], ...]] = {
         commands.CommandError,
     ),
 }  # fmt: skip
+_USAGE = 2
 _DIFFERS = 5
 _INTERRUPTED = 130
 
@@ -50,13 +52,22 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(given)
+    parser = _parser()
+    arguments = parser.parse_args(given)
+    if arguments.function is None:
+        parser.print_help(sys.stderr)
+        return _USAGE
     try:
-        return arguments.function(arguments, shlex.join(["xnorgrid", *given]))
+        status = arguments.function(arguments, shlex.join(["xnorgrid", *given]))
+        # Whoever reads our output may be gone, which only shows when it is written.
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
+        # Nor can Python flush at its end what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if isinstance(error, TransportError):
@@ -64,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, 3)
     except Exception as error:
         for status, types in _STATUS.items():
-            if isinstance(error, types):
+            # A board that cannot be opened for want of a compiler is the environment's fault.
+            reason = error.__cause__ if isinstance(error.__cause__, _STATUS[3]) else error
+            if isinstance(reason, types):
                 return _complain(error, status)
         raise
 
@@ -81,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     version = importlib.metadata.version("xnorgrid")
     parser.add_argument("--version", action="version", version=f"xnorgrid {version}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(function=None)
+    subparsers = parser.add_subparsers(metavar="COMMAND")
 
     def command(function: Any, name: str, help: str) -> argparse.ArgumentParser:
         added = subparsers.add_parser(name, help=help, description=function.__doc__)
@@ -209,9 +223,14 @@ def _demo(arguments: argparse.Namespace, _: str) -> int:
 
 def _train(arguments: argparse.Namespace, command: str) -> int:
     """Train a binary network, fold it, and save it as a model file."""
+    from .checkpoint import CheckpointError
+    from .fold import FoldError
     from .train_command import run
 
-    report = run(arguments, command)
+    try:
+        report = run(arguments, command)
+    except (CheckpointError, FoldError) as error:
+        raise commands.CommandError(str(error)) from None
     _print(arguments, report, "\n".join(f"{name}: {value}" for name, value in report.items()))
     return _INTERRUPTED if report["interrupted"] else 0
 
@@ -256,6 +275,11 @@ def _run(arguments: argparse.Namespace, _: str) -> int:
     """Write the scores (N, classes) int32 of the images in a .npy file to another."""
     model = load(arguments.model)
     images = commands.images_for(model, images=arguments.images).images
+    if not arguments.scores.absolute().parent.is_dir():
+        raise commands.CommandError(
+            f"{arguments.scores} cannot be written: there is no folder "
+            f"{arguments.scores.absolute().parent}; create it first"
+        )
     scores = commands.run(model, images, arguments.device, progress=_progress(arguments))
     with arguments.scores.open("wb") as file:
         np.save(file, scores)

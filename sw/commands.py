@@ -22,6 +22,7 @@ from . import data
 from .compile import ModelDoesNotFit, Program
 from .compile import compile as compile_model
 from .driver import Board
+from .images import input_bits
 from .model import Model, describe
 from .modelfile import load
 from .provenance import scores_sha256
@@ -62,24 +63,42 @@ def images_for(
     directory: Path | None = None,
     count: int | None = None,
 ) -> Images:
-    """Return images for ``model``: a .npy file, or the test set of the data set it was trained on."""
+    """Return images for ``model``: a .npy file, or the test set of the data set it was trained on.
+
+    Raises :class:`CommandError` or :class:`~xnorgrid.data.DataError` if there are none, and
+    :class:`~xnorgrid.images.ImageError` if ``model`` does not take them, before any board is opened.
+    """
     if images is not None:
-        try:
-            array = np.load(images, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CommandError(f"{images} cannot be read as a .npy file: {error}") from None
+        array = _read_npy(images)
+        input_bits(model, array)
         return Images(array[:count], None, whole=False)
     recipe = model.provenance.get("recipe")
     name = recipe.get("dataset") if isinstance(recipe, dict) else None
     if not isinstance(name, str):
         raise CommandError(
-            f"model {model.name!r} does not say which data set it was trained on: "
-            f"name a .npy file of images with --images"
+            f"model {model.name!r} does not say which data set it was trained on: simulate or verify it "
+            f"with a .npy file of images (--images)"
         )
     dataset = data.load(name, directory)
+    input_bits(model, dataset.test_images)
     taken = slice(count)
     whole = count is None or count >= len(dataset.test_labels)
     return Images(dataset.test_images[taken], dataset.test_labels[taken], whole)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, MemoryError, OverflowError) as error:
+        raise CommandError(f"{path} cannot be read as a .npy file: {error}") from None
+
+
+def _require_some(chosen: Images) -> None:
+    if not len(chosen.images):
+        raise CommandError("there are no images to compare: name a file with one or more")
 
 
 def demo(device: str | None = None, *, progress: bool | None = None) -> dict[str, Any]:
@@ -105,6 +124,7 @@ def simulate(
     """Run ``chosen`` on a simulated board of ``config`` and compare every score with the reference."""
     from xnorgrid.sim.boards import open_simulated
 
+    _require_some(chosen)
     config = config or smallest_preset(model)
     with Board(open_simulated(kind, config), config=config) as board:
         return _measure(board, model, chosen, progress)
@@ -131,12 +151,19 @@ def verify(
 
     ``difference`` names the first differing neuron of the first differing layer, or is ``None``.
     """
+    _require_some(chosen)
     names = [layer.name for layer in model.layers]
     results = {"reference": [layer.values for layer in reference.layers(model, chosen.images)]}
     if with_torch:
-        from .twin import twin
+        from .twin import TwinError, twin
 
-        results = {"PyTorch": twin(model).trace(chosen.images), **results}
+        try:
+            network = twin(model)
+        except TwinError as error:
+            raise CommandError(
+                f"{error}; --no-torch compares the reference and the board only"
+            ) from None
+        results = {"PyTorch": network.trace(chosen.images), **results}
     with xnorgrid.open(device) as board:
         board.load(model, keep_layers=True)
         where = board.description
@@ -164,7 +191,8 @@ def verify(
 
 def inspect(model: Model, config: ArrayConfig | None = None) -> dict[str, Any]:
     """What a model is and, on each preset or on ``config``, whether it fits and how fast it would be."""
-    configs = PRESETS if config is None else {"configuration": config}
+    known = [name for name, other in PRESETS.items() if other == config]
+    configs = PRESETS if config is None else {known[0] if known else "configuration": config}
     return {**describe(model), "on": {name: _fit(model, c) for name, c in configs.items()}}
 
 
@@ -181,9 +209,9 @@ def bench(
     from xnorgrid.sim.boards import open_simulated
 
     reports = []
+    images = [images_for(model, directory=directory, count=count) for model in models]
     with Board(open_simulated(kind, config), config=config) as board:
-        for model in models:
-            chosen = images_for(model, directory=directory, count=count)
+        for model, chosen in zip(models, images, strict=True):
             report = _measure(board, model, chosen, progress)
             reports.append({**report, "predicted": _fit(model, config)})
     return reports
