@@ -11,7 +11,7 @@ INSTALL = $(PIP) install --quiet --disable-pip-version-check -c constraints.txt
 TYPES := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check clean
+.PHONY: help demo test lint types check mutants clean
 
 help:
 	@echo "make demo    run the digits network on the simulated board"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy"
 	@echo "make check   lint and types"
+	@echo "make mutants break each rule on purpose: which test notices? (a quarter of an hour)"
 	@echo "make clean   remove build products and the virtual environment"
 
 $(BIN)/python:
@@ -53,6 +54,9 @@ check: lint types
 
 test: check
 	$(BIN)/pytest -n 2 --dist worksteal
+
+mutants: $(VENV)/test.stamp
+	$(BIN)/python tests/mutants.py --markdown docs/mutants.md
 
 clean:
 	rm -rf build dist *.egg-info $(VENV)
