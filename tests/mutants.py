@@ -1,10 +1,10 @@
 """Break one rule at a time, on purpose, and see which test notices.
 
-``python tests/mutants.py [--jobs N] [--markdown FILE] [NAME ...]`` copies what git tracks to a temporary
-folder, and for each mutation of mutants.toml changes one place there, runs the tests that must notice
-against that copy, and changes it back. First of all these tests must pass on the unchanged copy. Exit
-status 0 if every mutation was noticed, else 1. The file is also the pytest plugin that reports from inside
-each run.
+``python tests/mutants.py [--jobs N] [--seed N] [--markdown FILE] [NAME ...]`` copies what git tracks to a
+temporary folder, and for each mutation of mutants.toml changes one place there, runs the tests that must
+notice against that copy, and changes it back. First of all these tests must pass on the unchanged copy.
+Exit status 0 if every mutation was noticed, else 1. The file is also the pytest plugin that reports from
+inside each run.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Tells the plugin which modules to look for and where to write what it saw.
 VARIABLE = "XNORGRID_MUTANT"
 SECONDS = 300
-#: The same random cases in every run, so that the same test is the first to notice.
-SEED = "1"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def read_table(path: Path) -> list[Mutant]:
 class Tree:
     """A copy of the repository that is imported in place of the installed package."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.seed = str(seed)
         self.folder = folder / "tree"
         self.library = folder / "library"
         self.report = folder / "report.json"
@@ -101,7 +100,7 @@ class Tree:
             "PYTHONPATH": str(self.library),
             # Bytecode is only checked by second and size of its source.
             "PYTHONDONTWRITEBYTECODE": "1",
-            "XNORGRID_SEED": SEED,
+            "XNORGRID_SEED": self.seed,
             VARIABLE: json.dumps([str(self.report), *modules]),
         }
         command = [
@@ -116,7 +115,7 @@ class Tree:
                 "-p",
                 "no:cacheprovider",
             ),
-            *("--hypothesis-seed", SEED, *tests),
+            *("--hypothesis-seed", self.seed, *tests),
         ]
         try:
             ran = subprocess.run(
@@ -176,8 +175,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a mutation, or a file of them")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="at once (default: 1)")
+    # The same random cases in every run, so that the same test is the first to notice.
+    parser.add_argument("--seed", type=int, default=1, help="of random tests (default: 1)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
-    parser.add_argument("--no-control", action="store_true", help="skip the unchanged copy")
+    parser.add_argument("--no-control", action="store_true", help="not on the unchanged copy")
     arguments = parser.parse_args()
     mutants = read_table(ROOT / "tests/mutants.toml")
     if unknown := set(arguments.names) - {x for m in mutants for x in (m.name, m.path)}:
@@ -188,7 +189,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="xnorgrid-mutants-") as folder:
         trees: queue.Queue[Tree] = queue.Queue()
         for job in range(arguments.jobs):
-            trees.put(Tree(Path(folder) / str(job)))
+            trees.put(Tree(Path(folder) / str(job), arguments.seed))
         if not arguments.no_control:
             tree = trees.get()
             failed = _control(tree, mutants)
@@ -211,11 +212,15 @@ def main() -> int:
             for mutant, result in zip(mutants, pool.map(attempt, mutants), strict=True):
                 print(f"{mutant.name:<34} {result}", flush=True)
                 results.append(result)
-    killed = sum(not result.startswith(("SURVIVED", "INVALID")) for result in results)
+    killed = sum(map(_noticed, results))
     print(f"{killed} of {len(mutants)} mutations were noticed")
     if arguments.markdown:
-        arguments.markdown.write_text(_markdown(mutants, results))
+        arguments.markdown.write_text(_markdown(mutants, results, arguments.seed))
     return 0 if killed == len(mutants) else 1
+
+
+def _noticed(result: str) -> bool:
+    return not result.startswith(("SURVIVED", "INVALID"))
 
 
 def _control(tree: Tree, mutants: list[Mutant]) -> str:
@@ -227,13 +232,16 @@ def _control(tree: Tree, mutants: list[Mutant]) -> str:
     return tree.run(whole, tuple(sorted({mutant.module for mutant in mutants})))
 
 
-def _markdown(mutants: list[Mutant], results: list[str]) -> str:
+def _markdown(mutants: list[Mutant], results: list[str], seed: int) -> str:
+    killed = sum(map(_noticed, results))
     lines = [
         "# Rules broken on purpose",
         "",
-        "Each row is one change to one place of the sources, and the first test that failed because of it.",
-        "`make mutants` makes this table; the changes themselves are in `tests/mutants.toml`. Random tests",
-        f"ran with `XNORGRID_SEED={SEED}`.",
+        "Each row is one change to one place of the sources, and the first test that failed because of it:",
+        f"{killed} of {len(mutants)} were noticed. The changes are in `tests/mutants.toml`; without them",
+        "all these tests pass. The table is made by",
+        "",
+        f"    python tests/mutants.py --seed {seed} --markdown docs/mutants.md",
         "",
         "| mutation | file | rule that it breaks | noticed by |",
         "| --- | --- | --- | --- |",
