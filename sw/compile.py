@@ -7,48 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xnorgrid.hw.config import PRESETS, ArrayConfig
+from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.protocol import LEVELS, Instruction
 
 from .model import Dense, Model
-from .packing import pack, pack_signed, signed_from_planes, unpack, word_count
+from .packing import pack, pack_signed, signed_from_planes, unpack
+from .placement import LayerPlace, ModelDoesNotFit, place
 
-__all__ = ["LayerPlace", "ModelDoesNotFit", "Program", "compile", "steps"]
+__all__ = ["ModelDoesNotFit", "Program", "compile", "steps"]
 
 _WORD = LEVELS.index("word")
 _TILE = LEVELS.index("tile")
-#: Word 0 of weight and activation memories holds zeros.
-_RESERVED_WORDS = 1
-
-
-class ModelDoesNotFit(ValueError):
-    """The model needs more than the configuration has; the message lists all that is short."""
-
-
-@dataclass(frozen=True)
-class LayerPlace:
-    """Where a layer's operands and results lie, and the loops that walk them."""
-
-    layer: Dense
-    #: Words of ``lanes`` bits per input vector, and words of results per image.
-    input_words: int
-    output_words: int
-    tiles: int
-    weight_base: int
-    preset_base: int
-    activation_base: int
-    output_base: int
-
-    def cycles(self, config: ArrayConfig) -> int:
-        """Cycles from the layer's first beat to its last, both included.
-
-        A tile takes a beat per input word, then a score layer a beat per further bit; two results are
-        never closer than :attr:`ArrayConfig.pack_cycles`.
-        """
-        score_bits = config.accumulator_bits - 1 if self.layer.thresholds is None else 0
-        tail = score_bits * config.pack_cycles
-        between = max(self.input_words, config.pack_cycles) + tail
-        return self.input_words + tail + (self.tiles - 1) * between
 
 
 @dataclass(frozen=True)
@@ -140,40 +109,37 @@ def compile(model: Model, config: ArrayConfig, *, keep_layers: bool = False) -> 
     With ``keep_layers`` every layer's results get a place of their own, so that they can be read back after
     a run; otherwise hidden layers share two places in turn. Raises :class:`ModelDoesNotFit`.
     """
-    places, next_activation = _place(model.layers, config, keep_layers)
-    needs = _needs(places, config, next_activation)
-    _require_fit(model, config, needs, keep_layers)
-
+    placement = place(model, config, keep_layers=keep_layers)
+    places, needs = placement.layers, placement.needs
     rows = config.rows
     weights = np.zeros((rows, needs["weight_depth"] * config.lanes), np.uint8)
     presets = np.zeros((rows, needs["preset_depth"]), np.int64)
     inverted_inputs = np.zeros(model.layers[0].weights.shape[1], bool)
-    for place in places:
-        outputs, fan_in = place.layer.weights.shape
-        bits = np.zeros((place.tiles * rows, place.input_words * config.lanes), np.uint8)
-        bits[:outputs, :fan_in] = place.layer.weights ^ inverted_inputs
+    for at in places:
+        outputs, fan_in = at.layer.weights.shape
+        bits = np.zeros((at.tiles * rows, at.input_words * config.lanes), np.uint8)
+        bits[:outputs, :fan_in] = at.layer.weights ^ inverted_inputs
         # (tiles, rows, bits) -> row by row, tile after tile.
-        by_row = bits.reshape(place.tiles, rows, -1).transpose(1, 0, 2).reshape(rows, -1)
-        start = place.weight_base * config.lanes
+        by_row = bits.reshape(at.tiles, rows, -1).transpose(1, 0, 2).reshape(rows, -1)
+        start = at.weight_base * config.lanes
         weights[:, start : start + by_row.shape[1]] = by_row
-        if place.layer.thresholds is not None:
+        if at.layer.thresholds is not None:
             # Rows beyond the last channel keep preset 0: never negative, so their bit is 0.
-            channel_presets = np.zeros(place.tiles * rows, np.int64)
-            channel_presets[:outputs] = place.layer.thresholds.astype(np.int64) - fan_in - 1
-            block = slice(place.preset_base, place.preset_base + place.tiles)
-            presets[:, block] = channel_presets.reshape(place.tiles, rows).T
-        inverted_inputs = _inverted(place.layer)
+            channel_presets = np.zeros(at.tiles * rows, np.int64)
+            channel_presets[:outputs] = at.layer.thresholds.astype(np.int64) - fan_in - 1
+            block = slice(at.preset_base, at.preset_base + at.tiles)
+            presets[:, block] = channel_presets.reshape(at.tiles, rows).T
+        inverted_inputs = _inverted(at.layer)
 
     per_pass = places[0].input_words + places[-1].output_words
     return Program(
         model=model,
         config=config,
-        places=tuple(places),
+        places=places,
         weights=pack(weights, config.lanes),
         presets=pack_signed(presets, config.accumulator_bits),
         instructions=b"".join(
-            _instruction(place, config, first=place is places[0], last=place is places[-1])
-            for place in places
+            _instruction(at, config, first=at is places[0], last=at is places[-1]) for at in places
         ),
         keeps_layers=keep_layers,
         max_passes=1 + (config.activation_depth - needs["activation_depth"]) // per_pass,
@@ -185,100 +151,6 @@ def _inverted(layer: Dense) -> np.ndarray:
     if layer.inverted is None:
         return np.zeros(layer.weights.shape[0], bool)
     return layer.inverted
-
-
-def _place(
-    layers: Sequence[Dense], config: ArrayConfig, keep_layers: bool
-) -> tuple[list[LayerPlace], int]:
-    """Give every layer its addresses; also returns the first activation word that one pass leaves free.
-
-    Hidden results come first, then the inputs of all passes; outputs grow behind them, see
-    :func:`compile`.
-    """
-    words = [word_count(layers[0].weights.shape[1], config.lanes)]
-    for layer in layers:
-        bits = layer.weights.shape[0]
-        if layer.thresholds is None:
-            bits = word_count(bits, config.rows) * config.rows * config.accumulator_bits
-        words.append(word_count(bits, config.lanes))
-
-    hidden = words[1:-1]
-    bases = []
-    free = _RESERVED_WORDS
-    if keep_layers:
-        for count in hidden:
-            bases.append(free)
-            free += count
-    else:
-        halves = [max(hidden[k::2], default=0) for k in range(2)]
-        bases = [free + (k % 2) * halves[0] for k in range(len(hidden))]
-        free += sum(halves)
-    input_base = free
-    per_pass = words[0] + words[-1]
-    passes = max(1, (config.activation_depth - free) // per_pass)
-    bases = [input_base, *bases, input_base + passes * words[0]]
-
-    places = []
-    weight_base, preset_base = _RESERVED_WORDS, 0
-    for k, layer in enumerate(layers):
-        tiles = word_count(layer.weights.shape[0], config.rows)
-        places.append(
-            LayerPlace(
-                layer=layer,
-                input_words=words[k],
-                output_words=words[k + 1],
-                tiles=tiles,
-                weight_base=weight_base,
-                preset_base=preset_base,
-                activation_base=bases[k],
-                output_base=bases[k + 1],
-            )
-        )
-        weight_base += tiles * words[k]
-        preset_base += tiles
-    return places, input_base + per_pass
-
-
-def _needs(places: list[LayerPlace], config: ArrayConfig, activation_depth: int) -> dict[str, int]:
-    """What one pass of the program needs of each field of the configuration."""
-    last = places[-1]
-    fan_in = max(place.layer.weights.shape[1] for place in places)
-    return {
-        "weight_depth": last.weight_base + last.tiles * last.input_words,
-        "preset_depth": last.preset_base + last.tiles,
-        "activation_depth": activation_depth,
-        "program_depth": len(places),
-        # Sums lie in -(fan_in + 1) … fan_in.
-        "accumulator_bits": fan_in.bit_length() + 1,
-    }
-
-
-def _require_fit(
-    model: Model, config: ArrayConfig, needs: dict[str, int], keep_layers: bool
-) -> None:
-    short = [
-        f"{name} is {getattr(config, name)} but {need} are needed ({need - getattr(config, name)} short)"
-        for name, need in needs.items()
-        if need > getattr(config, name)
-    ]
-    if not short:
-        return
-    fitting = [name for name, other in PRESETS.items() if _fits(model, other, keep_layers)]
-    remedy = (
-        f"preset {' or '.join(repr(name) for name in fitting)} would do"
-        if fitting
-        else "no preset is large enough; raise these fields of the configuration"
-    )
-    raise ModelDoesNotFit(
-        f"model {model.name!r} does not fit {config.rows} x {config.cols} x {config.lanes} lanes: "
-        f"{'; '.join(short)}; {remedy}"
-    )
-
-
-def _fits(model: Model, config: ArrayConfig, keep_layers: bool) -> bool:
-    places, next_activation = _place(model.layers, config, keep_layers)
-    needs = _needs(places, config, next_activation)
-    return all(need <= getattr(config, name) for name, need in needs.items())
 
 
 def steps(counts: Sequence[int], strides: Sequence[int]) -> list[int]:
