@@ -399,3 +399,12 @@ def test_a_full_frame():
     assert statuses(replies) == [Status.OK] * 4
     assert replies[2].data == data
     assert replies[3].data == zlib.crc32(data).to_bytes(4, "little")
+
+
+def test_more_data_than_a_frame_takes_is_refused():
+    shared = {"session": 5, "region": Region.WEIGHTS, "address": 1}
+    read = request_bytes(Op.READ, length=257, **shared)
+    write = request_bytes(Op.WRITE, data=b"\1" * 257, **shared)
+    board, replies = converse(IDENTIFY, read, write)
+    assert statuses(replies) == [Status.OK, Status.LENGTH, Status.LENGTH]
+    assert not replies[1].data and not board.memory
