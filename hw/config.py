@@ -125,9 +125,9 @@ PRESETS: dict[str, ArrayConfig] = {
         rows=3, cols=2, lanes=5,
         weight_depth=1024, activation_depth=256, preset_depth=64, accumulator_bits=10,
     ),
-    #: Fast enough for the pure-Python simulator, large enough for the digits model.
+    #: Large enough for the digits model; few elements, which is what makes a pure-Python simulation fast.
     "small": ArrayConfig(
-        rows=4, cols=4, lanes=16,
+        rows=2, cols=2, lanes=32,
         weight_depth=1024, activation_depth=256, preset_depth=256, accumulator_bits=12,
     ),
     #: 8 x 8 processing elements of 32 lanes: the compiled simulated board. Holds LFC.
