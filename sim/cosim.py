@@ -49,21 +49,20 @@ def _environment(**changes: str) -> Iterator[None]:
 
 def _build(verilog: str, top: str, output: Path) -> None:
     root = verilator_root()
-    for tool in ("perl", "make"):
-        if shutil.which(tool) is None:
-            raise NoCompiler(
-                f"{tool} is not on the PATH, so cocotb benches cannot be compiled; install it"
-            )
+    if shutil.which("make") is None:
+        raise NoCompiler("make is not on the PATH, so cocotb benches cannot be compiled; install it")
     with (
         tempfile.TemporaryDirectory(prefix="xnorgrid-cosim-") as scratch,
-        # The package's own command looks for a verilator on the PATH, which is none of our making.
         _environment(
             VERILATOR_ROOT=str(root),
-            PATH=f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            PATH=f"{scratch}{os.pathsep}{os.environ['PATH']}",
             MAKEFLAGS=_MAKE_FLAGS,
             CXX=cxx(),
         ),
     ):
+        # The package's own command looks for a verilator on the PATH, which is none of our making, and the
+        # script behind it wants a whole perl.
+        Path(scratch, "verilator").symlink_to(root / "bin" / "verilator_bin")
         source = Path(scratch) / f"{top}.v"
         source.write_text(verilog)
         log = output.with_suffix(".log")
