@@ -135,7 +135,7 @@ def run(
 ) -> np.ndarray:
     """Scores (N, classes) int32 of ``images`` from a board."""
     with xnorgrid.open(device) as board:
-        board.load(model)
+        _load(board, model, progress)
         return _scores(board, images, progress)
 
 
@@ -165,7 +165,7 @@ def verify(
             ) from None
         results = {"PyTorch": network.trace(chosen.images), **results}
     with xnorgrid.open(device) as board:
-        board.load(model, keep_layers=True)
+        _load(board, model, progress, keep_layers=True)
         where = board.description
         step = board.config.cols
         parts = [
@@ -232,7 +232,7 @@ def smallest_preset(model: Model) -> ArrayConfig:
 def _measure(board: Board, model: Model, chosen: Images, progress: bool | None) -> dict[str, Any]:
     """Load, run, compare with the reference and read the counters."""
     start = time.perf_counter()
-    program = board.load(model)
+    program = _load(board, model, progress)
     load_seconds = time.perf_counter() - start
     start = time.perf_counter()
     scores = _scores(board, chosen.images, progress)
@@ -284,7 +284,20 @@ def _scores(board: Board, images: np.ndarray, progress: bool | None) -> np.ndarr
     return np.concatenate([board.run(images[start : start + step]) for start in bar])
 
 
-def _bar(parts: range, progress: bool | None, unit: str) -> Any:
+def _load(
+    board: Board, model: Model, progress: bool | None, *, keep_layers: bool = False
+) -> Program:
+    """``board.load`` with a bar."""
+    with _bar(None, progress, "frames") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return board.load(model, keep_layers=keep_layers, progress=show)
+
+
+def _bar(parts: range | None, progress: bool | None, unit: str) -> Any:
     """A progress bar on standard error; ``None`` shows it only on a terminal."""
     hidden = None if progress is None else not progress
     return tqdm(parts, unit=unit, disable=hidden, leave=False)

@@ -18,7 +18,7 @@ from .compile import compile as compile_model
 from .errors import DeviceReset, LoadFailed, NotLoaded
 from .identity import BoardIdentity
 from .images import input_bits
-from .link import Call
+from .link import Call, Progress
 from .memory_image import MemoryImage, memory_images, read_calls
 from .model import Model
 from .packing import word_bytes
@@ -87,7 +87,7 @@ class Board:
         #: The session's losses when the program was loaded; more since then, and it may be gone.
         self._losses = 0
         self._tag = 0
-        #: Wall-clock seconds from the start of runs to the report of their end, all runs so far.
+        #: Wall-clock seconds from the start of runs to the report of their end, since the last load.
         self.array_seconds = 0.0
         self._session = Session(transport, config, reopen, timeout)
 
@@ -136,11 +136,17 @@ class Board:
         return Counters(**{name: int(report[name]) for name in Counters.__dataclass_fields__})
 
     def load(
-        self, model: Model, *, keep_layers: bool = False, timeout: float | None = None
+        self,
+        model: Model,
+        *,
+        keep_layers: bool = False,
+        timeout: float | None = None,
+        progress: Progress | None = None,
     ) -> Program:
         """Compile ``model`` for this board, write it and read it back by checksum.
 
-        ``keep_layers`` lets :meth:`layers` read every layer's results. Stops a run and clears the
+        ``keep_layers`` lets :meth:`layers` read every layer's results. ``progress`` is called with the number
+        of requests done and of all. Stops a run and clears the
         counters. Raises :class:`~xnorgrid.compile.ModelDoesNotFit`, leaving what was loaded before as it
         was; after any other exception nothing is loaded.
         """
@@ -152,9 +158,10 @@ class Board:
             *(check for image in images for check in image.checks()), strict=True
         )
         self._program = None
+        self.array_seconds = 0.0
         deadline = self._session.deadline(timeout, [*writes, *checks])
         with self._session.conversation(deadline, fresh=True):
-            self._session.request(writes, deadline)
+            self._session.request(writes, deadline, progress)
             answers = self._session.request(checks, deadline)
             for call, checksum, answer in zip(checks, checksums, answers, strict=True):
                 if int.from_bytes(answer, "little") != checksum:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xnorgrid.hw.protocol import WINDOW_BYTES, Op, Region, Reply, Request, Status
@@ -21,7 +21,10 @@ from .errors import (
 from .frames import FrameDecoder, ReplyFrame, encode_request, parse_reply
 from .transport import Transport, TransportError
 
-__all__ = ["Call", "Link", "checked"]
+__all__ = ["Call", "Link", "Progress", "checked"]
+
+#: Told how many of how many requests are done.
+Progress = Callable[[int, int], None]
 
 #: A request is sent this many times at most.
 MAX_ATTEMPTS = 10
@@ -136,24 +139,29 @@ class Link:
         board_seconds = line_bytes * 10 / self.baud + cycles / self.clock_hz
         return board_seconds * self.transport.slowdown(self.clock_hz)
 
-    def execute(self, calls: Sequence[Call], deadline: float) -> list[ReplyFrame]:
+    def execute(
+        self, calls: Sequence[Call], deadline: float, progress: Progress | None = None
+    ) -> list[ReplyFrame]:
         """Carry out ``calls`` and return their replies, in order, whatever their status.
 
         The board may carry them out in any order, and any of them more than once. ``deadline`` is a time
-        of ``time.monotonic()``. Raises :class:`LinkTimeout` or :class:`LinkCorrupt` when it passes or a
-        request was repeated too often, :class:`DeviceReset` when the board does not know the session
-        (but not for RESET, which is then done), :class:`Disconnected` when the port is gone.
+        of ``time.monotonic()``; ``progress`` is told how many are done. Raises :class:`LinkTimeout` or
+        :class:`LinkCorrupt` when it passes or a request was repeated too often, :class:`DeviceReset` when
+        the board does not know the session (but not for RESET, which is then done), and
+        :class:`Disconnected` when the port is gone.
         """
         self.traffic = Traffic()
         try:
-            return self._execute(calls, deadline)
+            return self._execute(calls, deadline, progress)
         except TransportError as error:
             raise Disconnected(
                 f"the connection to {self.transport.description} is gone ({error}): "
                 f"check cable and power, then load the model again"
             ) from error
 
-    def _execute(self, calls: Sequence[Call], deadline: float) -> list[ReplyFrame]:
+    def _execute(
+        self, calls: Sequence[Call], deadline: float, progress: Progress | None
+    ) -> list[ReplyFrame]:
         replies: dict[int, ReplyFrame] = {}
         waiting = deque(range(len(calls)))
         flying: dict[int, _Flight] = {}
@@ -187,6 +195,8 @@ class Link:
                 replies[flight.index] = reply
                 answered = max(answered, flight.first_sent)
                 quiet_since = time.monotonic()
+            if progress is not None:
+                progress(len(replies), len(calls))
             self.traffic.bad_frames = decoder.bad_frames
             # The board answers in order: whatever was last sent before an answered request was first
             # sent, and has no answer yet, was lost.

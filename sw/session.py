@@ -20,7 +20,7 @@ from .errors import (
     WrongConfiguration,
 )
 from .identity import BoardIdentity, parse_identity
-from .link import Call, Link, checked
+from .link import Call, Link, Progress, checked
 from .transport import Transport
 
 __all__ = ["Session"]
@@ -193,9 +193,11 @@ class Session:
         self._identity = identity
         self._link.clock_hz, self._link.baud = identity.config.clock_hz, identity.config.baud
 
-    def request(self, calls: Sequence[Call], deadline: float) -> list[bytes]:
+    def request(
+        self, calls: Sequence[Call], deadline: float, progress: Progress | None = None
+    ) -> list[bytes]:
         """Carry out ``calls``, all of which have to succeed, and return their replies' data."""
-        replies = self._link.execute(calls, deadline)
+        replies = self._link.execute(calls, deadline, progress)
         return [checked(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def report(self, deadline: float) -> Any:

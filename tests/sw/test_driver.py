@@ -129,8 +129,8 @@ def test_a_memory_that_does_not_keep_its_contents(board, monkeypatch):
     model = random_model(rng, (20, 4))
     request = board._session.request
 
-    def forgetful(calls, deadline):
-        answers = request(calls, deadline)
+    def forgetful(calls, deadline, progress=None):
+        answers = request(calls, deadline, progress)
         if calls[0].op is Op.CHECKSUM:
             answers[1] = bytes(4)
         return answers
@@ -217,3 +217,15 @@ def test_identity_of_random_bytes():
             reply[rng.randrange(len(reply))] = rng.randrange(256)
         with contextlib.suppress(NotXnorgrid, ProtocolMismatch):
             parse_identity(bytes(reply[: rng.randrange(60)]), "port")
+
+
+def test_progress_of_a_load(board):
+    model = random_model(np.random.default_rng(new_seed()), (40, 12, 4))
+    seen = []
+    board.load(model, progress=lambda done, total: seen.append((done, total)))
+    totals = sorted({total for _, total in seen})
+    # First all that is written, then all that is checked.
+    assert len(totals) == 2
+    for total in totals:
+        done = [count for count, of in seen if of == total]
+        assert done == sorted(done) and done[-1] == total
