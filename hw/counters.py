@@ -1,5 +1,7 @@
 """Counting what runs do."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -31,16 +33,21 @@ class RunCounters(wiring.Component):
         A pass's lanes are not in ``useful_lanes`` yet.
     """
 
-    running: In(1)
-    working: In(1)
-    lanes: In(32)
-    columns: In(16)
-    pass_end: In(1)
-    clear: In(1)
-    busy_cycles: Out(64)
-    stalled_cycles: Out(64)
-    useful_lanes: Out(64)
-    adding: Out(1)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "running": In(1),
+                "working": In(1),
+                "lanes": In(32),
+                "columns": In(16),
+                "pass_end": In(1),
+                "clear": In(1),
+                "busy_cycles": Out(64),
+                "stalled_cycles": Out(64),
+                "useful_lanes": Out(64),
+                "adding": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

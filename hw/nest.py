@@ -1,5 +1,7 @@
 """The loop nest of a layer: where each beat finds its words."""
 
+from __future__ import annotations
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -50,14 +52,19 @@ class LoopNest(wiring.Component):
     position : Out(Position)
     """
 
-    instruction: In(Instruction)
-    input_offset: In(16)
-    begin: In(1)
-    step: In(1)
-    activation: Out(16)
-    weight: Out(16)
-    preset: Out(16)
-    position: Out(Position)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "instruction": In(Instruction),
+                "input_offset": In(16),
+                "begin": In(1),
+                "step": In(1),
+                "activation": Out(16),
+                "weight": Out(16),
+                "preset": Out(16),
+                "position": Out(Position),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
