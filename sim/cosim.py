@@ -50,7 +50,9 @@ def _environment(**changes: str) -> Iterator[None]:
 def _build(verilog: str, top: str, output: Path) -> None:
     root = verilator_root()
     if shutil.which("make") is None:
-        raise NoCompiler("make is not on the PATH, so cocotb benches cannot be compiled; install it")
+        raise NoCompiler(
+            "make is not on the PATH, so cocotb benches cannot be compiled; install it"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="xnorgrid-cosim-") as scratch,
         _environment(

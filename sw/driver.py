@@ -162,7 +162,7 @@ class Board:
         deadline = self._session.deadline(timeout, [*writes, *checks])
         with self._session.conversation(deadline, fresh=True):
             self._session.request(writes, deadline, progress)
-            answers = self._session.request(checks, deadline)
+            answers = self._session.request(checks, deadline, progress)
             for call, checksum, answer in zip(checks, checksums, answers, strict=True):
                 if int.from_bytes(answer, "little") != checksum:
                     raise LoadFailed(
