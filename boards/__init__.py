@@ -1,1 +1,1 @@
-"""Board tops, one short file a board."""
+"""The gateware on FPGA families: what it costs there."""

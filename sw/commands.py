@@ -5,6 +5,7 @@ With :mod:`xnorgrid.cli` the one place that ties host, simulation and PyTorch to
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -219,14 +220,13 @@ def bench(
 
 def smallest_preset(model: Model) -> ArrayConfig:
     """The first preset that holds ``model``; raises :class:`ModelDoesNotFit` if none does."""
-    for config in PRESETS.values():
-        try:
+    *smaller, largest = PRESETS.values()
+    for config in smaller:
+        with contextlib.suppress(ModelDoesNotFit):
             compile_model(model, config)
-        except ModelDoesNotFit:
-            continue
-        return config
-    compile_model(model, config)
-    raise AssertionError("unreachable: the last preset holds the model after all")
+            return config
+    compile_model(model, largest)
+    return largest
 
 
 def _measure(board: Board, model: Model, chosen: Images, progress: bool | None) -> dict[str, Any]:
