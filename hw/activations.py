@@ -41,7 +41,6 @@ class ActivationMemory(wiring.Component):
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        self.tile_cols = config.cols // config.tile_cols
         super().__init__(
             {
                 "address": In(range(config.activation_depth)),
@@ -55,10 +54,10 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, bus = self.config, self.memory
-        m.submodules.reader = reader = BankReader(self.tile_cols - 1 + self.latency)
+        m.submodules.reader = reader = BankReader(config.grid_cols - 1 + self.latency)
         step, banks, packing = self.step, [], []
         address = Mux(reader.active, reader.held_address[: len(self.address)], self.address)
-        for j in range(self.tile_cols):
+        for j in range(config.grid_cols):
             if j:
                 address = delayed(m, address, 1)
                 step = delayed(m, step, 1)

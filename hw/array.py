@@ -30,7 +30,7 @@ class SystolicArray(wiring.Component):
     -------
     weights : In(lanes).array(rows)
     activations : In(lanes).array(cols)
-    accumulate : In(Accumulate).array(rows // tile_rows)
+    accumulate : In(Accumulate).array(grid_rows)
         One a tile row, :attr:`count_latency` cycles after the weights it belongs to.
     presets : In(signed(accumulator_bits)).array(rows)
         Together with ``accumulate``.
@@ -41,17 +41,15 @@ class SystolicArray(wiring.Component):
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        self.tile_rows = config.rows // config.tile_rows
-        self.tile_cols = config.cols // config.tile_cols
         self._tiles = [
-            [Tile(config, bits_above=i * config.tile_rows) for _ in range(self.tile_cols)]
-            for i in range(self.tile_rows)
+            [Tile(config, bits_above=i * config.tile_rows) for _ in range(config.grid_cols)]
+            for i in range(config.grid_rows)
         ]
         super().__init__(
             {
                 "weights": In(config.lanes).array(config.rows),
                 "activations": In(config.lanes).array(config.cols),
-                "accumulate": In(Accumulate).array(self.tile_rows),
+                "accumulate": In(Accumulate).array(config.grid_rows),
                 "presets": In(signed(config.accumulator_bits)).array(config.rows),
                 "bits": Out(config.rows).array(config.cols),
             }
@@ -70,13 +68,13 @@ class SystolicArray(wiring.Component):
     @staticmethod
     def latency_of(config: ArrayConfig) -> int:
         """:attr:`latency` of an array of ``config``."""
-        return Tile.latency_of(config) + config.rows // config.tile_rows - 1
+        return Tile.latency_of(config) + config.grid_rows - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, cols = self.config.tile_rows, self.config.tile_cols
-        for i in range(self.tile_rows):
-            for j in range(self.tile_cols):
+        for i in range(self.config.grid_rows):
+            for j in range(self.config.grid_cols):
                 m.submodules[f"tile_{i}_{j}"] = tile = self._tiles[i][j]
                 left = self._tiles[i][j - 1] if j else None
                 above = self._tiles[i - 1][j] if i else None
@@ -94,6 +92,6 @@ class SystolicArray(wiring.Component):
                     )
                     if above:
                         m.d.comb += tile.bits[c].eq(above.next_bits[c])
-                    if i == self.tile_rows - 1:
+                    if i == self.config.grid_rows - 1:
                         m.d.comb += self.bits[col].eq(tile.next_bits[c])
         return m

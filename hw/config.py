@@ -99,6 +99,16 @@ class ArrayConfig:
         return round(self.clock_hz / self.baud)
 
     @property
+    def grid_rows(self) -> int:
+        """Tiles from top to bottom of the array."""
+        return self.rows // self.tile_rows
+
+    @property
+    def grid_cols(self) -> int:
+        """Tiles from left to right of the array."""
+        return self.cols // self.tile_cols
+
+    @property
     def pack_bits(self) -> int:
         """Bits of a tile's result that the packer stores per cycle: divides rows and lanes."""
         return math.gcd(self.rows, self.lanes)

@@ -36,7 +36,7 @@ class Timing:
     @staticmethod
     def of(config: ArrayConfig, drain_cycles: int) -> Timing:
         """The timing of a :class:`Sequencer` with these parameters."""
-        finish = drain_cycles + config.cols // config.tile_cols
+        finish = drain_cycles + config.grid_cols
         return Timing(
             turnaround=max(_FETCH_CYCLES, drain_cycles) + 1,
             finish=finish,

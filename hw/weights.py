@@ -46,12 +46,11 @@ class WeightMemory(wiring.Component):
     def __init__(self, config: ArrayConfig, count_latency: int) -> None:
         self.config = config
         self.count_latency = count_latency
-        self.tile_rows = config.rows // config.tile_rows
         super().__init__(
             {
                 "beat": In(beat_layout(config)),
                 "weights": Out(config.lanes).array(config.rows),
-                "accumulate": Out(Accumulate).array(self.tile_rows),
+                "accumulate": Out(Accumulate).array(config.grid_rows),
                 "presets": Out(signed(config.accumulator_bits)).array(config.rows),
                 "memory": In(MemoryBus(config)),
             }
@@ -61,7 +60,7 @@ class WeightMemory(wiring.Component):
         m = Module()
         config, bus = self.config, self.memory
         m.submodules.reader = reader = BankReader(
-            self.count_latency + self.tile_rows - 1 + self.latency
+            self.count_latency + config.grid_rows - 1 + self.latency
         )
         m.d.comb += [
             bus.ready.eq(~reader.active),
@@ -79,7 +78,7 @@ class WeightMemory(wiring.Component):
         preset_address = delayed(m, address(self.beat.preset_address), self.count_latency)
         accumulate = delayed(m, self.beat.accumulate, self.count_latency + self.latency)
         banks: dict[Region, list[BlockMemory]] = {Region.WEIGHTS: [], Region.PRESETS: []}
-        for i in range(self.tile_rows):
+        for i in range(config.grid_rows):
             if i:
                 weight_address = delayed(m, weight_address, 1)
                 preset_address = delayed(m, preset_address, 1)

@@ -47,7 +47,7 @@ def test_back_to_back_sums_of_random_length(shape):
             beats.append((k == 0, weights, activations, presets))
         ends[len(beats) - 1] = [sum((sums[r][c] < 0) << r for r in rows) for c in cols]
 
-    skew = config.rows // config.tile_rows + config.cols // config.tile_cols
+    skew = config.grid_rows + config.grid_cols
     checked = []
 
     async def bench(ctx):
