@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,14 +78,6 @@ class ActivationMemory(wiring.Component):
                     bank.write_address.eq(Mux(step.write, step.address, bus.address)),
                     bank.write_data.eq(Mux(step.write, packer.word, bus.write_data)),
                 ]
-        blocked = Signal()
-        m.d.comb += [
-            blocked.eq(Array(packing)[bus.bank]),
-            bus.ready.eq(~reader.active & ~(bus.write & blocked)),
-            reader.request.eq(bus.valid & bus.ready & ~bus.write),
-            reader.bank.eq(bus.bank),
-            reader.address.eq(bus.address),
-            bus.read_valid.eq(reader.valid),
-            bus.read_data.eq(Array(banks)[reader.held_bank]),
-        ]
+        reader.serve(m, bus, write_waits=Array(packing)[bus.bank])
+        m.d.comb += bus.read_data.eq(Array(banks)[reader.held_bank])
         return m

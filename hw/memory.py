@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -98,6 +98,19 @@ class BankReader(wiring.Component):
                 "valid": Out(1),
             }
         )
+
+    def serve(self, m: Module, bus: Any, write_waits: ValueLike = 0) -> None:
+        """Take reads from the memory bus ``bus``, and its writes unless ``write_waits``.
+
+        The user of the reader gives ``bus.read_data`` and carries the writes out.
+        """
+        m.d.comb += [
+            bus.ready.eq(~self.active & ~(bus.write & write_waits)),
+            self.request.eq(bus.valid & bus.ready & ~bus.write),
+            self.bank.eq(bus.bank),
+            self.address.eq(bus.address),
+            bus.read_valid.eq(self.valid),
+        ]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

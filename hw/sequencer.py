@@ -262,16 +262,12 @@ class Sequencer(wiring.Component):
         )
         m.submodules.reader = reader = BankReader(BlockMemory.latency)
         bus = self.memory
+        reader.serve(m, bus)
         fetch_address = Signal(16)
         m.d.comb += [
-            bus.ready.eq(~reader.active),
             program.write.eq(bus.valid & bus.ready & bus.write),
             program.write_address.eq(bus.address),
             program.write_data.eq(bus.write_data),
-            reader.request.eq(bus.valid & bus.ready & ~bus.write),
-            reader.bank.eq(bus.bank),
-            reader.address.eq(bus.address),
-            bus.read_valid.eq(reader.valid),
             bus.read_data.eq(program.read_data),
             program.read_address.eq(Mux(reader.active, reader.held_address, fetch_address)),
         ]

@@ -62,13 +62,7 @@ class WeightMemory(wiring.Component):
         m.submodules.reader = reader = BankReader(
             self.count_latency + config.grid_rows - 1 + self.latency
         )
-        m.d.comb += [
-            bus.ready.eq(~reader.active),
-            reader.request.eq(bus.valid & bus.ready & ~bus.write),
-            reader.bank.eq(bus.bank),
-            reader.address.eq(bus.address),
-            bus.read_valid.eq(reader.valid),
-        ]
+        reader.serve(m, bus)
         write = bus.valid & bus.ready & bus.write
 
         def address(of_beat: object) -> object:
