@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .compile import Program
-
-__all__ = ["Batch", "batches", "pass_cycles"]
+__all__ = ["Batch", "batches"]
 
 #: What the field ``passes`` of a run holds.
 MAX_PASSES = 1 << 16
@@ -31,14 +29,3 @@ def batches(count: int, cols: int, max_passes: int) -> Iterator[Batch]:
         start += passes * cols
     if start < count:
         yield Batch(slice(start, count), 1, count - start)
-
-
-def pass_cycles(program: Program) -> int:
-    """Cycles of one pass, rounded up generously: for deadlines only."""
-    config = program.config
-    cycles = 0
-    for place in program.places:
-        results = 1 if place.layer.thresholds is not None else config.accumulator_bits
-        beat_cycles = place.input_words + results * (config.pack_cycles + 1)
-        cycles += place.tiles * beat_cycles + config.rows + config.cols + 100
-    return cycles

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.protocol import Op, Region, Run, StatusReport
 
-from .batch import Batch, batches, pass_cycles
+from .batch import Batch, batches
 from .compile import Program
 from .compile import compile as compile_model
 from .errors import DeviceReset, LoadFailed, NotLoaded
@@ -83,7 +83,6 @@ class Board:
         timeout: float | None = None,
     ) -> None:
         self._program: Program | None = None
-        self._keeps_layers = False
         #: The session's losses when the program was loaded; more since then, and it may be gone.
         self._losses = 0
         self._tag = 0
@@ -170,7 +169,7 @@ class Board:
                         f"instead of {checksum:08x}: a memory of the board is faulty, or another program "
                         f"writes to it; load the model again"
                     )
-        self._program, self._keeps_layers = program, keep_layers
+        self._program = program
         self._losses = self._session.losses
         return program
 
@@ -196,7 +195,7 @@ class Board:
         :class:`~xnorgrid.errors.NotLoaded` unless the model was loaded with ``keep_layers=True``.
         """
         program = self._require_program()
-        if not self._keeps_layers:
+        if not program.keeps_layers:
             raise NotLoaded(
                 "the model was loaded without its layers' results: load it with keep_layers=True"
             )
@@ -300,9 +299,11 @@ class Board:
         """Requests that cost as much time as running ``runs``: for deadlines only."""
         config = program.config
         words = program.input_words + sum(program.places[index].output_words for index in layers)
+        # The sequencer knows how long the array rests between layers; that is longer.
+        turnaround = 2 * config.rows + config.cols + 100
         calls = []
         for batch in runs:
-            calls.append(Call(Op.RUN, cycles=batch.passes * pass_cycles(program)))
+            calls.append(Call(Op.RUN, cycles=program.cycles(batch.passes, turnaround)))
             payload = batch.passes * words * word_bytes(config.lanes)
             calls += [Call(Op.READ, reply_bytes=payload)] * batch.columns
             calls += [Call(Op.STATUS, reply_bytes=_REPORT_BYTES)] * (6 + len(layers) * config.cols)
