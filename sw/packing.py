@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from xnorgrid.hw.protocol import data_bytes
+
 __all__ = [
     "pack",
     "pack_signed",
@@ -23,7 +25,7 @@ __all__ = [
 def word_bytes(width: int) -> int:
     """Bytes that a word of ``width`` bits takes."""
     _require_width(width)
-    return (width + 7) // 8
+    return data_bytes(width)
 
 
 def word_count(n: int, width: int) -> int:
