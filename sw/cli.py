@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from xnorgrid.hw.config import PRESETS, ConfigError, preset
+from xnorgrid.sim.boards import KINDS
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
 from . import commands, tables, train_options
@@ -35,10 +36,12 @@ from .transport import TransportError
 
 __all__ = ["main"]
 
-#: Exceptions that are the user's to mend, by exit status.
+#: What this machine lacks.
+_LACKING = (MissingExtra, NoCompiler, CompileError)
+#: Exceptions that are the user's to mend, by exit status. The first that fits counts.
 _STATUS: dict[int, tuple[type[Exception], ...]] = {
     1: (BoardError, TransportError),
-    3: (MissingExtra, NoCompiler, CompileError),
+    3: (*_LACKING, OSError),
     4: (
         ModelError, ModelDoesNotFit, ImageError, DataError, ConfigError, RecipeError,
         commands.CommandError,
@@ -69,22 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Nor can Python flush at its end what nobody reads.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if isinstance(error, TransportError):
-            return _complain(error, 1)
-        return _complain(error, 3)
     except Exception as error:
+        # A board that cannot be opened for want of a compiler is the environment's fault.
+        reason = error.__cause__ if isinstance(error.__cause__, _LACKING) else error
         for status, types in _STATUS.items():
-            # A board that cannot be opened for want of a compiler is the environment's fault.
-            reason = error.__cause__ if isinstance(error.__cause__, _STATUS[3]) else error
             if isinstance(reason, types):
-                return _complain(error, status)
+                print(f"error: {error}", file=sys.stderr)
+                return status
         raise
-
-
-def _complain(error: Exception, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,7 +180,7 @@ def _add_config(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 def _add_kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kind", choices=("auto", "compiled", "pysim"), default="auto",
+        "--kind", choices=KINDS, default="auto",
         help="how to simulate (default: compiled if there is a C++ compiler, else pysim)",
     )  # fmt: skip
 

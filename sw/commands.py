@@ -18,6 +18,7 @@ import xnorgrid
 from xnorgrid.hw.config import PRESETS, ArrayConfig
 from xnorgrid.hw.core import timing
 from xnorgrid.sim import reference
+from xnorgrid.sim.boards import open_simulated
 
 from . import data
 from .compile import ModelDoesNotFit, Program
@@ -123,8 +124,6 @@ def simulate(
     progress: bool | None = None,
 ) -> dict[str, Any]:
     """Run ``chosen`` on a simulated board of ``config`` and compare every score with the reference."""
-    from xnorgrid.sim.boards import open_simulated
-
     _require_some(chosen)
     config = config or smallest_preset(model)
     with Board(open_simulated(kind, config), config=config) as board:
@@ -207,8 +206,6 @@ def bench(
     progress: bool | None = None,
 ) -> list[dict[str, Any]]:
     """:func:`simulate` for several models on one board, with cycles beside what was predicted."""
-    from xnorgrid.sim.boards import open_simulated
-
     reports = []
     images = [images_for(model, directory=directory, count=count) for model in models]
     with Board(open_simulated(kind, config), config=config) as board:
