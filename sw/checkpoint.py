@@ -53,6 +53,7 @@ class Checkpoint:
         try:
             with safetensors.safe_open(self.path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})[_KEY])
+                # An open file has keys, but is nothing to iterate over.
                 for key in file.keys():  # noqa: SIM118
                     group, name = key.split("/")
                     groups.setdefault(group, {})[name] = file.get_tensor(key)

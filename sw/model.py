@@ -157,6 +157,7 @@ class Dense:
             for name in ("weights", "thresholds", "inverted")
         )
 
+    # Equal by content, which is too long to hash; None is Python's own way to say so.
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -219,6 +220,7 @@ class Model:
             and all(_same(self.batchnorm[name], other.batchnorm[name]) for name in self.batchnorm)
         )
 
+    # Equal by content, which is too long to hash; None is Python's own way to say so.
     __hash__ = None  # type: ignore[assignment]
 
 
