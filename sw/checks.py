@@ -17,6 +17,7 @@ __all__ = [
     "items",
     "json_object",
     "require_text",
+    "same_array",
     "shown",
     "type_of",
 ]
@@ -70,6 +71,13 @@ def frozen(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     copy = np.array(array, dtype=dtype, order="C")
     copy.setflags(write=False)
     return copy
+
+
+def same_array(a: object, b: object) -> bool:
+    """Whether two arrays, or ``None`` for none, are equal."""
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)  # type: ignore[arg-type]
 
 
 def assign(instance: object, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""Data sets: scikit-learn's digits, and MNIST and Fashion-MNIST from their original idx files."""
+"""Data sets: scikit-learn's digits, MNIST and Fashion-MNIST (idx files), CIFAR-10 (binary version)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DATASETS", "DataError", "Dataset", "load", "read_idx"]
 #: Environment variable that names the directory of the data sets.
 VARIABLE = "XNORGRID_DATA"
 
-DATASETS = ("digits", "mnist", "fashion-mnist")
+DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 
 _CLOTHES = (
     "T-shirt/top",
@@ -31,7 +31,21 @@ _CLOTHES = (
     "ankle boot",
 )
 
+_OBJECTS = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
 _URLS = {
+    "cifar10": "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 }
@@ -43,7 +57,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images (N, H, W) uint8 in 0 … ``maximum`` and labels (N,) uint8, in two parts."""
+    """Images uint8 in 0 … ``maximum`` and labels (N,) uint8, in two parts.
+
+    Images are grey (N, height, width), or coloured (N, height, width, 3).
+    """
 
     name: str
     train_images: np.ndarray
@@ -59,9 +76,10 @@ class Dataset:
 def load(name: str, directory: str | os.PathLike[str] | None = None) -> Dataset:
     """Load one of :data:`DATASETS`.
 
-    MNIST and Fashion-MNIST are looked for in ``directory``, by default what XNORGRID_DATA names: a
-    directory that holds the four idx files, gzipped or not, or that holds a directory called
-    ``name`` with them. Raises :class:`DataError`.
+    All but the digits are looked for in ``directory``, by default what XNORGRID_DATA names: a directory that
+    holds the data set's files, or that holds a directory called ``name`` with them. MNIST and
+    Fashion-MNIST have four idx files, gzipped or not; CIFAR-10 the six of its binary version. Raises
+    :class:`DataError`.
     """
     if name == "digits":
         return _digits()
@@ -70,10 +88,14 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> Dataset:
     where = os.environ.get(VARIABLE) if directory is None else directory
     if not where:
         raise DataError(
-            f"{name} is not part of xnorgrid and no directory was given; download its four idx "
-            f"files from {_URLS[name]} and name their directory, or set {VARIABLE}"
+            f"{name} is not part of xnorgrid and no directory was given; download its files "
+            f"from {_URLS[name]} and name their directory, or set {VARIABLE}"
         )
     folder = Path(where) / name if (Path(where) / name).is_dir() else Path(where)
+    return _cifar10(folder) if name == "cifar10" else _mnist(name, folder)
+
+
+def _mnist(name: str, folder: Path) -> Dataset:
     parts = []
     for prefix, count in (("train", 60_000), ("t10k", 10_000)):
         images = _find(name, folder, f"{prefix}-images-idx3-ubyte")
@@ -86,6 +108,39 @@ def load(name: str, directory: str | os.PathLike[str] | None = None) -> Dataset:
             )
     words = _CLOTHES if name == "fashion-mnist" else tuple("0123456789")
     return Dataset(name, parts[0], parts[1], parts[2], parts[3], 255, 128, words)
+
+
+def _cifar10(folder: Path) -> Dataset:
+    train = [_cifar_file(folder / f"data_batch_{part}.bin") for part in range(1, 6)]
+    images, labels = (np.concatenate(parts) for parts in zip(*train, strict=True))
+    return Dataset(
+        "cifar10", images, labels, *_cifar_file(folder / "test_batch.bin"), 255, 128, _OBJECTS
+    )
+
+
+def _cifar_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (10000, 32, 32, 3) and labels (10000,) of one file of CIFAR-10's binary version."""
+    url = _URLS["cifar10"]
+    try:
+        raw = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; unpack {url} and name the directory that its files "
+            f"are in (option or {VARIABLE})"
+        ) from None
+    if raw.size != 10_000 * 3073:
+        raise DataError(
+            f"{path} should be {10_000 * 3073} bytes long, but is {raw.size}; download it again from {url}"
+        )
+    records = raw.reshape(10_000, 3073)
+    labels = records[:, 0].copy()
+    if labels.max() > 9:
+        raise DataError(
+            f"{path} holds the label {labels.max()}, but labels end at 9; download it again from {url}"
+        )
+    # One plane a colour in the file, one pixel after another here.
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels), labels
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:

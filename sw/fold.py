@@ -14,7 +14,8 @@ import numpy as np
 
 from .extras import requires
 from .model import Dense, Model
-from .nn import EPS, BinaryLinear, BinaryNetwork, Block
+from .network import BinaryNetwork
+from .nn import EPS, BinaryLinear, Block
 
 with requires("train"):
     import torch

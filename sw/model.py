@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -20,23 +20,26 @@ from .checks import (
     items,
     json_object,
     require_text,
+    same_array,
     shown,
     type_of,
 )
+from .layers import MAX_DIMENSION, Conv, Dense, Layer
 
-__all__ = ["Dense", "Input", "Model", "ModelError", "describe"]
+__all__ = ["Conv", "Dense", "Input", "Layer", "Model", "ModelError", "describe"]
 
 _MAX_LAYERS = 256
-_MAX_DIMENSION = 1 << 20
 
 
 @dataclass(frozen=True)
 class Input:
     """What the network is fed.
 
-    ``kind`` is ``"bits"`` (values 0/1, bool, or -1/+1) or ``"threshold"`` (integer pixels in
-    0 … ``maximum``; the bit is ``pixel >= threshold``). Images are flattened in C order: the last
-    axis of ``shape`` is fastest. Raises :class:`ModelError` for values outside these.
+    ``kind`` is ``"bits"`` (values 0/1, bool, or -1/+1), ``"threshold"`` (integer pixels in
+    0 … ``maximum``; the bit is ``pixel >= threshold``) or ``"pixels"`` (integer pixels u in
+    0 … ``maximum``, a power of two less one; the input is 2u - maximum, all of its bits). Images are
+    flattened in C order: the last axis of ``shape`` is fastest; of a feature map the axes are height, width
+    and channels. Raises :class:`ModelError` for values outside these.
     """
 
     shape: tuple[int, ...]
@@ -46,13 +49,15 @@ class Input:
 
     def __post_init__(self) -> None:
         shape = integers("input: shape", self.shape)
-        if not shape or min(shape) < 1 or math.prod(shape) > _MAX_DIMENSION:
+        if not shape or min(shape) < 1 or math.prod(shape) > MAX_DIMENSION:
             raise ModelError(
-                f"input: shape must be of positive sizes with a product up to {_MAX_DIMENSION}, "
+                f"input: shape must be of positive sizes with a product up to {MAX_DIMENSION}, "
                 f"not {shown(self.shape)}"
             )
-        if self.kind not in ("bits", "threshold"):
-            raise ModelError(f"input: kind must be 'bits' or 'threshold', not {shown(self.kind)}")
+        if self.kind not in ("bits", "threshold", "pixels"):
+            raise ModelError(
+                f"input: kind must be 'bits', 'threshold' or 'pixels', not {shown(self.kind)}"
+            )
         maximum, threshold = integers(
             "input: maximum and threshold", (self.maximum, self.threshold)
         )
@@ -67,98 +72,41 @@ class Input:
                 "input: kind 'bits' goes with maximum 1 and threshold 1, "
                 f"not {maximum} and {threshold}"
             )
+        if self.kind == "pixels" and (maximum & (maximum + 1) or threshold != 1):
+            raise ModelError(
+                "input: kind 'pixels' goes with a maximum of a power of two less one and threshold 1, "
+                f"not {maximum} and {threshold}"
+            )
         assign(self, shape=shape, maximum=maximum, threshold=threshold)
+
+    @property
+    def planes(self) -> int:
+        """Bits of each value."""
+        return self.maximum.bit_length() if self.kind == "pixels" else 1
+
+    @property
+    def amplitude(self) -> int:
+        """Largest absolute value that enters the first layer: 2 ** planes - 1."""
+        return self.maximum if self.kind == "pixels" else 1
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image as a feature map.
+
+        An image (height, width) has one channel. Raises :class:`ModelError` for any other number of axes.
+        """
+        if len(self.shape) not in (2, 3):
+            raise ModelError(
+                f"input: shape {self.shape} is no feature map; a convolution takes (height, width) or "
+                f"(height, width, channels)"
+            )
+        height, width, channels = (*self.shape, 1)[:3]
+        return height, width, channels
 
     @property
     def size(self) -> int:
         """Bits per image: the fan-in of the first layer."""
         return math.prod(self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """Fully connected binary layer.
-
-    ``weights`` (out, in) uint8, 1 is +1 and 0 is -1. With p the number of agreeing lanes, a threshold
-    layer's bit is ``(p >= thresholds[c]) ^ inverted[c]``, ``thresholds`` (out,) int32 in 0 … in+1 and
-    ``inverted`` (out,) bool (default: none). A score layer (``thresholds is None``) yields s = 2p - in
-    as int32. The arrays are copied and made read-only. Raises :class:`ModelError` for others.
-    """
-
-    op: ClassVar[str] = "dense"
-
-    name: str
-    weights: np.ndarray
-    thresholds: np.ndarray | None = None
-    inverted: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        require_text("layer: name", self.name)
-        where = f"layer {self.name!r}"
-        weights = self.weights
-        if not isinstance(weights, np.ndarray) or weights.dtype != np.uint8 or weights.ndim != 2:
-            raise ModelError(f"{where}: weights must be uint8 (out, in), not {type_of(weights)}")
-        if not (
-            1 <= weights.shape[0] <= _MAX_DIMENSION and 1 <= weights.shape[1] <= _MAX_DIMENSION
-        ):
-            raise ModelError(
-                f"{where}: weights need 1 … {_MAX_DIMENSION} channels and inputs, "
-                f"not shape {weights.shape}"
-            )
-        if weights.max() > 1:
-            raise ModelError(f"{where}: weights must be 0 or 1, but one is {weights.max()}")
-        assign(self, weights=frozen(weights, np.uint8))
-        if self.thresholds is None:
-            if self.inverted is not None:
-                raise ModelError(f"{where}: a score layer (no thresholds) has no inverted channels")
-            return
-        out, fan_in = weights.shape
-        thresholds = self.thresholds
-        if (
-            not isinstance(thresholds, np.ndarray)
-            or thresholds.dtype.kind not in "iu"
-            or thresholds.shape != (out,)
-        ):
-            raise ModelError(
-                f"{where}: thresholds must be int32 ({out},), one a channel, not {type_of(thresholds)}"
-            )
-        outside = np.flatnonzero((thresholds < 0) | (thresholds > fan_in + 1))
-        if outside.size:
-            raise ModelError(
-                f"{where}: thresholds must be in 0 … {fan_in + 1} (fan-in + 1), "
-                f"but channel {outside[0]} has {thresholds[outside[0]]}"
-            )
-        inverted = np.zeros(out, np.bool_) if self.inverted is None else self.inverted
-        if (
-            not isinstance(inverted, np.ndarray)
-            or inverted.dtype != np.bool_
-            or inverted.shape != (out,)
-        ):
-            raise ModelError(
-                f"{where}: inverted must be bool ({out},), one a channel, not {type_of(inverted)}"
-            )
-        assign(self, thresholds=frozen(thresholds, np.int32), inverted=frozen(inverted, np.bool_))
-
-    @property
-    def channels(self) -> int:
-        """Output channels."""
-        return self.weights.shape[0]
-
-    @property
-    def fan_in(self) -> int:
-        """Inputs of each channel: n in s = 2p - n."""
-        return self.weights.shape[1]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Dense):
-            return NotImplemented
-        return self.name == other.name and all(
-            _same(getattr(self, name), getattr(other, name))
-            for name in ("weights", "thresholds", "inverted")
-        )
-
-    # Equal by content, which is too long to hash; None is Python's own way to say so.
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,24 +116,28 @@ class Model:
     ``provenance`` is JSON-ready: how it was trained, on what, with what accuracy. ``batchnorm`` maps
     a hidden layer's name to float32 (4, out) rows weight (gamma), bias (beta), running mean and running
     variance and, with ``batchnorm_eps``, lets the PyTorch network be rebuilt; it is empty for models
-    made elsewhere. ``labels`` is empty or names every class. Models compare equal by content. Raises
-    :class:`ModelError` if the parts do not fit together.
+    made elsewhere. ``affine`` float32 (2, classes), if not ``None``, is a gain and an offset for each class:
+    the class is the one whose :meth:`outputs` is largest. ``labels`` is empty or names every class. Models
+    compare equal by content. Raises :class:`ModelError` if the parts do not fit together.
     """
 
     name: str
     input: Input
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     batchnorm: dict[str, np.ndarray] = field(default_factory=dict)
     batchnorm_eps: float = 1e-4
+    affine: np.ndarray | None = None
+    #: Shape of each layer's results for one image: (height, width, channels) or (channels,).
+    shapes: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_text("model: name", self.name)
         if not isinstance(self.input, Input):
             raise ModelError(f"model: input must be an Input, not {type_of(self.input)}")
         layers = tuple(items("model: layers", self.layers))
-        _require_chain(self.input, layers)
+        shapes = _chain(self.input, layers)
         labels = tuple(items("model: labels", self.labels))
         for label in labels:
             require_text("model: label", label)
@@ -199,6 +151,8 @@ class Model:
         assign(
             self,
             layers=layers,
+            shapes=shapes,
+            affine=_affine(self.affine, layers[-1].channels),
             labels=labels,
             provenance=json_object("model: provenance", self.provenance),
             batchnorm=_batchnorm(self.batchnorm, {layer.name: layer for layer in layers[:-1]}),
@@ -210,14 +164,45 @@ class Model:
         """Scores per image."""
         return self.layers[-1].channels
 
+    def input_shape(self, index: int) -> tuple[int, ...]:
+        """Shape of what layer ``index`` takes of one image."""
+        if index:
+            return self.shapes[index - 1]
+        return self.input.map_shape if isinstance(self.layers[0], Conv) else (self.input.size,)
+
+    def amplitude(self, index: int) -> int:
+        """Largest absolute input of layer ``index``: 1, but the pixels' maximum in the first."""
+        return 1 if index else self.input.amplitude
+
+    def operations(self, index: int) -> int:
+        """XNOR lane-operations of layer ``index`` for one image.
+
+        Padding counts as well, and each bit of a pixel is an operation.
+        """
+        layer, planes = self.layers[index], 1 if index else self.input.planes
+        return layer.weights.size * layer.positions(self.input_shape(index)) * planes
+
+    def outputs(self, scores: np.ndarray) -> np.ndarray:
+        """Return what the class is chosen by, for ``scores`` (N, classes) int32.
+
+        The scores themselves, or, with an affine, gain · score + offset in float64: the product is exact.
+        """
+        if self.affine is None:
+            return scores
+        gain, offset = self.affine.astype(np.float64)
+        return scores * gain + offset
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):
             return NotImplemented
         names = ("name", "input", "layers", "labels", "provenance", "batchnorm_eps")
         return (
             all(getattr(self, name) == getattr(other, name) for name in names)
+            and same_array(self.affine, other.affine)
             and self.batchnorm.keys() == other.batchnorm.keys()
-            and all(_same(self.batchnorm[name], other.batchnorm[name]) for name in self.batchnorm)
+            and all(
+                same_array(self.batchnorm[name], other.batchnorm[name]) for name in self.batchnorm
+            )
         )
 
     # Equal by content, which is too long to hash; None is Python's own way to say so.
@@ -230,13 +215,19 @@ def describe(model: Model) -> dict[str, Any]:
         {
             "name": layer.name,
             "op": layer.op,
-            "shape": [layer.channels, layer.fan_in],
+            "shape": list(layer.weights.shape),
+            "output_shape": list(model.shapes[index]),
+            **(
+                {name: getattr(layer, name) for name in ("stride", "padding", "fill", "pool")}
+                if isinstance(layer, Conv)
+                else {}
+            ),
             "result": "scores" if layer.thresholds is None else "bits",
             "weight_bits": layer.weights.size,
-            "operations": layer.weights.size,
+            "operations": model.operations(index),
             "inverted_channels": 0 if layer.inverted is None else int(layer.inverted.sum()),
         }
-        for layer in model.layers
+        for index, layer in enumerate(model.layers)
     ]
     return {
         "name": model.name,
@@ -250,27 +241,35 @@ def describe(model: Model) -> dict[str, Any]:
         "classes": model.classes,
         "labels": list(model.labels),
         "weight_bits": sum(layer.weights.size for layer in model.layers),
-        "operations_per_image": sum(layer.weights.size for layer in model.layers),
+        "operations_per_image": sum(model.operations(k) for k in range(len(model.layers))),
+        "has_affine": model.affine is not None,
         "has_batchnorm": bool(model.batchnorm),
         "provenance": model.provenance,
     }
 
 
-def _require_chain(source: Input, layers: tuple[Any, ...]) -> None:
+def _chain(source: Input, layers: tuple[Any, ...]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the layers' results, if every layer suits what is before it."""
     if not 1 <= len(layers) <= _MAX_LAYERS:
         raise ModelError(f"model: a model has 1 … {_MAX_LAYERS} layers, not {len(layers)}")
     seen: set[str] = set()
-    size, before = source.size, "the input"
+    shapes: list[tuple[int, ...]] = []
     for index, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
-            raise ModelError(f"layer {index}: must be a Dense, not {type_of(layer)}")
+        if not isinstance(layer, (Dense, Conv)):
+            raise ModelError(f"layer {index}: must be a Dense or Conv, not {type_of(layer)}")
         if layer.name in seen:
             raise ModelError(f"layer {index}: the name {layer.name!r} is taken by another layer")
         seen.add(layer.name)
-        if layer.fan_in != size:
+        if shapes:
+            shape, before = shapes[-1], f"layer {layers[index - 1].name!r}"
+        else:
+            shape = source.map_shape if isinstance(layer, Conv) else (source.size,)
+            before = "the input"
+        if isinstance(layer, Dense) and layer.fan_in != math.prod(shape):
             raise ModelError(
-                f"layer {layer.name!r}: takes {layer.fan_in} bits, but {before} gives {size}"
+                f"layer {layer.name!r}: takes {layer.fan_in} bits, but {before} gives {math.prod(shape)}"
             )
+        shapes.append(layer.output_shape(shape))
         last = index == len(layers) - 1
         if last != (layer.thresholds is None):
             problem = (
@@ -279,10 +278,26 @@ def _require_chain(source: Input, layers: tuple[Any, ...]) -> None:
                 else "is not the last and needs thresholds"
             )
             raise ModelError(f"layer {layer.name!r}: {problem}")
-        size, before = layer.channels, f"layer {layer.name!r}"
+        if layer.thresholds is not None:
+            layer.check_thresholds(1 if index else source.amplitude, layer.thresholds)
+    return tuple(shapes)
 
 
-def _batchnorm(given: object, hidden: dict[str, Dense]) -> dict[str, np.ndarray]:
+def _affine(given: object, classes: int) -> np.ndarray | None:
+    if given is None:
+        return None
+    if (
+        not isinstance(given, np.ndarray)
+        or given.dtype != np.float32
+        or given.shape != (2, classes)
+    ):
+        raise ModelError(f"model: affine must be float32 (2, {classes}), not {type_of(given)}")
+    if not np.isfinite(given).all():
+        raise ModelError("model: affine must be finite")
+    return frozen(given, np.float32)
+
+
+def _batchnorm(given: object, hidden: dict[str, Layer]) -> dict[str, np.ndarray]:
     if not isinstance(given, dict):
         raise ModelError(f"model: batchnorm must be a dict, not {type_of(given)}")
     result = {}
@@ -304,9 +319,3 @@ def _batchnorm(given: object, hidden: dict[str, Dense]) -> dict[str, np.ndarray]
             )
         result[name] = frozen(values, np.float32)
     return result
-
-
-def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return np.array_equal(a, b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -18,7 +19,8 @@ from .checkpoint import Checkpoint, CheckpointError
 from .data import Dataset, load
 from .extras import requires
 from .model import Input
-from .nn import BinaryLinear, BinaryMLP, squared_hinge
+from .network import BinaryCNN, BinaryMLP, BinaryNetwork
+from .nn import BinaryConv2d, BinaryLinear, squared_hinge
 from .recipe import Recipe, RecipeError
 
 with requires("train"):
@@ -32,7 +34,7 @@ __all__ = ["Result", "accuracy", "train"]
 class Result:
     """A trained network with the weights of its best epoch, in eval mode."""
 
-    network: BinaryMLP
+    network: BinaryNetwork
     recipe: Recipe
     #: Epochs finished; fewer than the recipe's if the training was interrupted.
     epochs: int
@@ -42,9 +44,9 @@ class Result:
     dataset: Dataset
 
 
-def accuracy(network: BinaryMLP, images: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of ``images`` whose largest score, or the first such, is the label's."""
-    return float(np.mean(network.scores(images).argmax(1) == labels))
+def accuracy(network: BinaryNetwork, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of ``images`` whose largest output, or the first such, is the label's."""
+    return float(np.mean(network.outputs(images).argmax(1) == labels))
 
 
 def train(
@@ -87,14 +89,9 @@ class _Training:
         self, recipe: Recipe, dataset: Dataset, checkpoint: Any, resume: bool, log: Any
     ) -> None:
         self.recipe, self.dataset = recipe, dataset
-        shape = dataset.train_images.shape[1:]
-        self.network = BinaryMLP(
-            (int(np.prod(shape)), *recipe.hidden, len(dataset.labels)),
-            Input(shape, "threshold", dataset.maximum, dataset.threshold),
-            dropout=recipe.dropout,
-            input_dropout=recipe.input_dropout,
-        )
-        binary = [m for m in self.network.modules() if isinstance(m, BinaryLinear)]
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = _network(recipe, dataset).to(self.device)
+        binary = [m for m in self.network.modules() if isinstance(m, (BinaryLinear, BinaryConv2d))]
         latent = {id(m.weight) for m in binary}
         groups = [{"params": [m.weight], "scale": m.rate_scale} for m in binary]
         groups.append(
@@ -105,11 +102,11 @@ class _Training:
         order = torch.randperm(len(dataset.train_labels)).numpy()
         chosen, kept = order[: recipe.validation], order[recipe.validation :]
         self.validation = dataset.train_images[chosen], dataset.train_labels[chosen]
-        # One byte a pixel, -1 around it, so that a shift is a choice of window.
-        bits = dataset.train_images[kept] >= dataset.threshold
-        pixels = np.pad(bits, ((0, 0), *[(recipe.shift,) * 2] * 2))
-        self.pixels = torch.from_numpy(pixels.astype(np.int8) * 2 - 1)
-        self.labels = torch.from_numpy(dataset.train_labels[kept])
+        # Zeros around it, so that a shift is a choice of window.
+        border = ((0, 0), *[(recipe.shift,) * 2] * 2, (0, 0))
+        pixels = np.pad(dataset.train_images[kept].reshape(-1, *self._shape), border)
+        self.pixels = torch.from_numpy(pixels).to(self.device)
+        self.labels = torch.from_numpy(dataset.train_labels[kept]).to(self.device)
 
         self.epoch, self.best_epoch, self.best_accuracy = 0, 0, -1.0
         self.best = self._copy()
@@ -159,7 +156,7 @@ class _Training:
     def _epoch(self) -> float:
         """Train for one epoch; returns the mean loss."""
         recipe = self.recipe
-        rate = recipe.rate * (recipe.final_rate / recipe.rate) ** (self.epoch / recipe.epochs)
+        rate = _rate(recipe, self.epoch / recipe.epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         self.network.train()
@@ -167,9 +164,13 @@ class _Training:
         # A last batch that is not full is left out: BatchNorm would weigh its images more.
         order = torch.randperm(len(self.labels))
         for chosen in order[: len(order) // recipe.batch * recipe.batch].split(recipe.batch):
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bfloat16):
                 outputs = self.network(self._inputs(chosen))
-            loss = squared_hinge(outputs, self.labels[chosen])
+            labels = self.labels[chosen.to(self.device)]
+            if recipe.loss == "cross-entropy":
+                loss = torch.nn.functional.cross_entropy(outputs, labels.long())
+            else:
+                loss = squared_hinge(outputs, labels)
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
@@ -177,15 +178,23 @@ class _Training:
             total, batches = total + loss.item(), batches + 1
         return total / batches
 
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = (*self.dataset.train_images.shape[1:], 1)[:3]
+        return height, width, channels
+
     def _inputs(self, chosen: Tensor) -> Tensor:
-        """Return ±1 inputs (batch, in) float32 for the ``chosen`` images, each moved at random."""
-        if not self.recipe.shift:
-            return self.pixels[chosen].flatten(1).float()
-        height, width = self.network.input.shape
-        top, left = torch.randint(0, 2 * self.recipe.shift + 1, (2, len(chosen), 1))
+        """Return inputs (batch, in) float32 for the ``chosen`` images, moved and mirrored at random."""
+        recipe, count = self.recipe, len(chosen)
+        height, width, _ = self._shape
+        top, left = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1))
         rows, columns = top + torch.arange(height), left + torch.arange(width)
-        moved = self.pixels[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
-        return moved.flatten(1).float()
+        if recipe.flip:
+            columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+        where = (chosen[:, None, None], rows[:, :, None], columns[:, None, :])
+        moved = self.pixels[tuple(index.to(self.device) for index in where)]
+        return self.network.encode_pixels(moved).flatten(1)
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -234,6 +243,37 @@ class _Training:
         torch.set_rng_state(groups["random"]["state"])
         self.epoch, self.best_epoch = facts["epoch"], facts["best_epoch"]
         self.best_accuracy = facts["best_accuracy"]
+
+
+def _network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
+    """Return ``recipe``'s network, not trained; raises :class:`RecipeError` if it suits not the images."""
+    shape, classes = dataset.train_images.shape[1:], len(dataset.labels)
+    if recipe.input_bits == 1:
+        source = Input(shape, "threshold", dataset.maximum, dataset.threshold)
+    elif dataset.maximum == 255:
+        source = Input(shape, "pixels", dataset.maximum)
+    else:
+        raise RecipeError(
+            f"{dataset.name} has pixels in 0 … {dataset.maximum}, which are not {recipe.input_bits} bits; "
+            f"use input_bits 1"
+        )
+    dropout = {"dropout": recipe.dropout, "input_dropout": recipe.input_dropout}
+    if not recipe.features:
+        return BinaryMLP((source.size, *recipe.hidden, classes), source, **dropout)
+    try:
+        return BinaryCNN(
+            recipe.features, (*recipe.hidden, classes), source, fill=recipe.fill, **dropout
+        )
+    except ValueError as error:
+        raise RecipeError(f"features do not suit {dataset.name}: {error}") from None
+
+
+def _rate(recipe: Recipe, done: float) -> float:
+    """Return the learning rate after the fraction ``done`` of the epochs."""
+    if recipe.schedule == "cosine":
+        share = (1 + math.cos(math.pi * done)) / 2
+        return recipe.final_rate + (recipe.rate - recipe.final_rate) * share
+    return recipe.rate * (recipe.final_rate / recipe.rate) ** done
 
 
 def _flatten(state: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .extras import requires
 from .model import Model
-from .nn import BinaryLinear, BinaryMLP
+from .network import BinaryMLP
+from .nn import BinaryLinear
 
 with requires("train"):
     import torch
