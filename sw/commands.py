@@ -24,7 +24,7 @@ from . import data
 from .compile import ModelDoesNotFit, Program
 from .compile import compile as compile_model
 from .driver import Board
-from .images import input_bits
+from .images import input_values
 from .model import Model, describe
 from .modelfile import load
 from .provenance import scores_sha256
@@ -72,7 +72,7 @@ def images_for(
     """
     if images is not None:
         array = _read_npy(images)
-        input_bits(model, array)
+        input_values(model, array)
         return Images(array[:count], None, whole=False)
     recipe = model.provenance.get("recipe")
     name = recipe.get("dataset") if isinstance(recipe, dict) else None
@@ -82,7 +82,7 @@ def images_for(
             f"with a .npy file of images (--images)"
         )
     dataset = data.load(name, directory)
-    input_bits(model, dataset.test_images)
+    input_values(model, dataset.test_images)
     taken = slice(count)
     whole = count is None or count >= len(dataset.test_labels)
     return Images(dataset.test_images[taken], dataset.test_labels[taken], whole)

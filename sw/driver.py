@@ -17,7 +17,7 @@ from .compile import Program
 from .compile import compile as compile_model
 from .errors import DeviceReset, LoadFailed, NotLoaded
 from .identity import BoardIdentity
-from .images import input_bits
+from .images import input_values
 from .link import Call, Progress
 from .memory_image import MemoryImage, memory_images, read_calls
 from .model import Model
@@ -177,10 +177,10 @@ class Board:
         """Return the scores of ``images``, any number of them: (N, classes) int32.
 
         For what images must look like, and the :class:`~xnorgrid.images.ImageError` if they do not, see
-        :func:`~xnorgrid.images.input_bits`. Raises :class:`~xnorgrid.errors.NotLoaded` without a model.
+        :func:`~xnorgrid.images.input_values`. Raises :class:`~xnorgrid.errors.NotLoaded` without a model.
         """
         program = self._require_program()
-        bits = input_bits(program.model, images)
+        bits = input_values(program.model, images)
         last = len(program.places) - 1
         return self._run(program, bits, program.max_passes, [last], timeout)[0]
 
@@ -199,7 +199,7 @@ class Board:
             raise NotLoaded(
                 "the model was loaded without its layers' results: load it with keep_layers=True"
             )
-        bits = input_bits(program.model, images)
+        bits = input_values(program.model, images)
         names = [place.layer.name for place in program.places]
         results = self._run(program, bits, 1, range(len(names)), timeout)
         return dict(zip(names, results, strict=True))

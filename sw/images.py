@@ -1,4 +1,4 @@
-"""Images as the user has them to input bits."""
+"""Images as the user has them to the values that enter the first layer."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from numpy.typing import ArrayLike
 
 from .model import Model
 
-__all__ = ["ImageError", "input_bits"]
+__all__ = ["ImageError", "input_values"]
 
 
 class ImageError(ValueError):
     """Images that the model does not take; the message says what it got and what it expects."""
 
 
-def input_bits(model: Model, images: ArrayLike) -> np.ndarray:
-    """Return the bits that enter the first layer of ``model``: (N, fan_in) uint8.
+def input_values(model: Model, images: ArrayLike) -> np.ndarray:
+    """Return the values that enter the first layer of ``model``: (N, model.input.size), in C order.
 
-    ``images`` is (N, *model.input.shape) or (N, fan_in), N from 0. For a model with input kind
-    ``"bits"``: bool, or numbers all 0/1 or all -1/+1. For ``"threshold"``: integers in 0 … maximum.
-    Raises :class:`ImageError` for any other shape, type or value: pixels are never clipped or rescaled.
+    ``images`` is (N, *model.input.shape) or (N, size), N from 0. For a model with input kind ``"bits"``:
+    bool, or numbers all 0/1 or all -1/+1. For ``"threshold"`` and ``"pixels"``: integers in 0 … maximum.
+    The values are uint8 bits, of which 1 is +1; for ``"pixels"`` they are the pixels as they are, uint8,
+    or uint16 if the maximum needs it. Raises :class:`ImageError` for any other shape, type or value:
+    pixels are never clipped or rescaled.
     """
     source = model.input
     try:
@@ -63,6 +65,8 @@ def _pixels(model: Model, flat: np.ndarray) -> np.ndarray:
     stray = (flat < 0) | (flat > maximum)
     if stray.any():
         raise ImageError(f"pixels must be in 0 … {maximum}, but {_first(flat, stray)}")
+    if model.input.kind == "pixels":
+        return flat.astype(np.min_scalar_type(maximum))
     return (flat >= model.input.threshold).astype(np.uint8)
 
 
