@@ -73,6 +73,7 @@ class Core(wiring.Component):
             packing.begin.eq(sequencer.begin),
             packing.base.eq(sequencer.output_base),
             packing.words.eq(sequencer.output_words),
+            packing.position_step.eq(sequencer.output_step),
             packing.row_step.eq(sequencer.output_row_step),
             packing.result.eq(delayed(m, sequencer.beat.result, self.result_latency)),
             activations.step.eq(packing.step),

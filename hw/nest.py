@@ -35,7 +35,8 @@ class LoopNest(wiring.Component):
 
     Weights follow one another in memory: a sum takes the words from its tile's first word on, every window
     and plane takes the same words again, the next tile goes on behind them, and every position starts at
-    the layer's first word. A tile has one preset word a plane.
+    the layer's first word. A tile has one preset word a plane, the same for every window position; with
+    ``window_presets`` the planes of the next window position follow instead.
 
     Members
     -------
@@ -72,6 +73,7 @@ class LoopNest(wiring.Component):
         counts = [Signal(16, name=f"{level}_count") for level in LEVELS]
         ends = Signal(len(LEVELS))
         tile_weight, tile_preset = Signal(16), Signal(16)  # first words of the tile
+        same_presets = position.sum_end & ~instruction.window_presets
 
         plane_start = (counts[_WORD] == 0) & (counts[_ROW] == 0)
         m.d.comb += [
@@ -114,7 +116,7 @@ class LoopNest(wiring.Component):
             with m.Elif(ends[:_PLANE].all()):
                 m.d.sync += [
                     self.weight.eq(tile_weight),
-                    self.preset.eq(Mux(position.sum_end, tile_preset, self.preset + 1)),
+                    self.preset.eq(Mux(same_presets, tile_preset, self.preset + 1)),
                 ]
             with m.Else():
                 m.d.sync += self.weight.eq(self.weight + 1)

@@ -49,9 +49,10 @@ class PackerControl(wiring.Component):
     Members
     -------
     begin : In(1)
-        A layer begins: take ``base``, ``words`` and ``row_step``.
-    base, words, row_step : In(16)
-        First address, words a position, and what is added to the address after a row of positions.
+        A layer begins: take ``base``, ``words`` and the steps.
+    base, words, position_step, row_step : In(16)
+        First address, words a position, and what is added to the address after each position, and besides
+        after a row of positions.
     result : In(Result)
     step : Out(pack_step_layout(config))
         Combinational from ``result`` for ``join`` and ``capture``; a word is written
@@ -65,6 +66,7 @@ class PackerControl(wiring.Component):
                 "begin": In(1),
                 "base": In(16),
                 "words": In(16),
+                "position_step": In(16),
                 "row_step": In(16),
                 "result": In(Result),
                 "step": Out(pack_step_layout(config)),
@@ -83,7 +85,11 @@ class PackerControl(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words, row_step, address = Signal(16), Signal(16), Signal(16)
+        words, address = Signal(16), Signal(16)
+        position_step, row_step = (
+            Signal(16),
+            Signal(16),
+        )  # after a position within a row, at its end
         stored = Signal(16)  # words of this position so far
         slot = Signal(range(self.config.lanes // self.config.pack_bits))
         puts_left = Signal(range(self.config.pack_cycles + 1))
@@ -122,13 +128,15 @@ class PackerControl(wiring.Component):
             step = Signal(16)
             with m.If(stored != words):
                 m.d.comb += [self.step.write.eq(1), step.eq(1)]
+            ended_step = Mux(ended_row, row_step, position_step)
             m.d.sync += stored.eq(Mux(ended, 0, stored + step))
-            m.d.sync += address.eq(address + step + Mux(ended & ended_row, row_step, 0))
+            m.d.sync += address.eq(address + step + Mux(ended, ended_step, 0))
         with m.If(self.begin):
             m.d.sync += [
                 address.eq(self.base),
                 words.eq(self.words),
-                row_step.eq(self.row_step),
+                position_step.eq(self.position_step),
+                row_step.eq(self.position_step + self.row_step),
                 stored.eq(0),
                 slot.eq(0),
                 puts_left.eq(0),

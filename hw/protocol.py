@@ -40,7 +40,7 @@ __all__ = [
     "data_bytes",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 IDENTITY_MAGIC = 0x444F4E58  # "XNOD" in memory order: X N O D
 #: Data bytes of one frame at most. CRC-32 finds every error of up to 4 bits in 371 bytes.
 MAX_DATA_BYTES = 256
@@ -83,9 +83,10 @@ class Region(enum.Enum, shape=8):
 
     PROGRAM = 0  #: one bank of 32-bit words; :data:`Instruction` is a whole number of them
     WEIGHTS = 1  #: one bank a row, words of LANES bits
-    #: One bank a row, words of the accumulator's width, two's complement: one word a tile and plane. The
-    #: first plane's is the preset divided by 2 ** (planes - 1), rounded down; each further plane's lowest
-    #: bit is the next lower bit of the preset.
+    #: One bank a row, words of the accumulator's width, two's complement: one word a tile and plane, with
+    #: ``window_presets`` one a tile, window position and plane, planes innermost. The first plane's is the
+    #: preset divided by 2 ** (planes - 1), rounded down; each further plane's lowest bit is the next lower
+    #: bit of the preset. A layer of scores has presets 0.
     PRESETS = 2
     ACTIVATIONS = 3  #: one bank a column, words of LANES bits
 
@@ -196,7 +197,9 @@ _instruction = data.StructLayout(
         #: Add the pass's offset to ``activation_base`` / to ``output_base``.
         "pass_input": 1,
         "pass_output": 1,
-        "_reserved": 5,
+        #: Each window position has presets of its own, instead of one tile's for all of them.
+        "window_presets": 1,
+        "_reserved": 4,
         #: Extra bits of each result after its sign bit: 0 for a threshold layer,
         #: accumulator_bits - 1 for a layer whose integer sums leave the array, most significant first.
         "score_bits": 8,
@@ -206,14 +209,17 @@ _instruction = data.StructLayout(
         "output_base": 16,
         #: Words stored per output position; further result bits are dropped.
         "output_words": 16,
-        #: Added to the output address after the last position of a row of positions.
+        #: Added to the output address after the last position of a row of positions, besides
+        #: ``output_step`` …
         "output_row_step": 16,
-        "_reserved2": 16,
+        #: … which is added after every position: the words from one position's last to the next's first.
+        "output_step": 16,
         #: Iterations minus one of each level.
         "count": data.ArrayLayout(16, len(LEVELS)),
         #: Added to the activation address when the level advances (all inner levels start again).
         "step": data.ArrayLayout(16, len(LEVELS)),
-        #: Useful lane-operations per column of one tile, and of the last tile of a position.
+        #: Useful lane-operations per column of one tile at one window position, all planes together, and of
+        #: the last tile of a position.
         "tile_lanes": 32,
         "last_tile_lanes": 32,
     }

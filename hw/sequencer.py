@@ -66,7 +66,7 @@ class Sequencer(wiring.Component):
         Host access to region PROGRAM.
     beat : Out(beat_layout(config))
         Its ``accumulate.valid`` is 0 in cycles without a beat.
-    begin, output_base, output_words, output_row_step : Out
+    begin, output_base, output_words, output_step, output_row_step : Out
         For :class:`PackerControl`: a layer begins.
     """
 
@@ -81,6 +81,7 @@ class Sequencer(wiring.Component):
                 "begin": Out(1),
                 "output_base": Out(16),
                 "output_words": Out(16),
+                "output_step": Out(16),
                 "output_row_step": Out(16),
             }
         )
@@ -106,6 +107,7 @@ class Sequencer(wiring.Component):
                 instruction.output_base + Mux(instruction.pass_output, output_offset, 0)
             ),
             self.output_words.eq(instruction.output_words),
+            self.output_step.eq(instruction.output_step),
             self.output_row_step.eq(instruction.output_row_step),
         ]
 

@@ -42,12 +42,13 @@ class OneColumn(wiring.Component):
     ("rows", "lanes"), [(1, 1), (8, 32), (32, 8), (3, 5), (5, 3), (6, 4), (4, 6), (14, 64)]
 )
 @pytest.mark.parametrize(("windows", "tiles", "dropped"), [(1, 1, 0), (4, 3, 0), (1, 4, 1)])
-def test_pools_packs_and_addresses(rows, lanes, windows, tiles, dropped):
+@pytest.mark.parametrize(("position_step", "row_step"), [(0, 5), (7, 0), (3, 4), (1, -1)])
+def test_pools_packs_and_addresses(rows, lanes, windows, tiles, dropped, position_step, row_step):
     rng = random.Random(new_seed())
     config = ArrayConfig(
         rows=rows, cols=1, lanes=lanes, activation_depth=512, weight_depth=2, preset_depth=1
     )
-    width, height, row_step = 3, 2, 5
+    width, height = 3, 2
     words = max(1, -(-tiles * rows // lanes) - dropped)  # a position; the rest is dropped
     base = rng.randrange(100)
 
@@ -76,7 +77,8 @@ def test_pools_packs_and_addresses(rows, lanes, windows, tiles, dropped):
                 stream += [pooled >> r & 1 for r in range(rows)]
             for word in range(words):
                 bits = stream[word * lanes : (word + 1) * lanes]
-                address = base + (y * width + x) * words + y * row_step + word
+                position = y * width + x
+                address = base + position * (words + position_step) + y * row_step + word
                 expected[address] = sum(bit << k for k, bit in enumerate(bits))
 
     dut = OneColumn(config)
@@ -86,7 +88,8 @@ def test_pools_packs_and_addresses(rows, lanes, windows, tiles, dropped):
         control = dut.control
         ctx.set(control.base, base)
         ctx.set(control.words, words)
-        ctx.set(control.row_step, row_step)
+        ctx.set(control.position_step, position_step)
+        ctx.set(control.row_step, row_step % (1 << 16))
         ctx.set(control.begin, 1)
         await ctx.tick()
         ctx.set(control.begin, 0)

@@ -30,10 +30,11 @@ class Layer:
         self.base, self.weights, self.presets = (rng.randrange(n) for n in (2000, 300, 20))
         self.weights += 1  # word 0 marks the extra beats of scores
         self.tile_lanes, self.last_tile_lanes = rng.randrange(1000), rng.randrange(1000)
-        self.pass_input = rng.random() < 0.5
+        self.pass_input, self.window_presets = rng.random() < 0.5, rng.random() < 0.5
         self.fields = {
             "last": last,
             "pass_input": self.pass_input,
+            "window_presets": self.window_presets,
             "score_bits": CONFIG.accumulator_bits - 1 if self.scores else 0,
             "activation_base": self.base,
             "weight_base": self.weights,
@@ -53,13 +54,16 @@ class Layer:
             activation = self.base + (offset if self.pass_input else 0)
             activation += sum(k * stride for k, stride in zip(at, self.strides, strict=True))
             weight = self.weights + tile * words + row * self.counts[0] + word
+            sums = tile
+            if self.window_presets:
+                sums = (tile * self.counts[4] + wy) * self.counts[3] + wx
             start = word == 0 and row == 0
             result = None
             if all(end[:3]):
                 position_end = end[5] and not self.scores
                 result = (wx == 0 and wy == 0, end[3] and end[4], position_end, end[6])
             yield (
-                weight, activation % 4096, self.presets + tile * self.counts[2] + plane,
+                weight, activation % 4096, (self.presets + sums * self.counts[2] + plane) % 64,
                 start and plane == 0, start and plane != 0, result,
             )  # fmt: skip
             if result and self.scores:
