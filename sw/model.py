@@ -29,6 +29,8 @@ from .layers import MAX_DIMENSION, Conv, Dense, Layer
 __all__ = ["Conv", "Dense", "Input", "Layer", "Model", "ModelError", "describe"]
 
 _MAX_LAYERS = 256
+#: Largest count of a layer. A score and the gain of a class then have 53 bits together: float64 is exact.
+_MAX_COUNT = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Input:
 
     @property
     def size(self) -> int:
-        """Bits per image: the fan-in of the first layer."""
+        """Values of an image."""
         return math.prod(self.shape)
 
 
@@ -168,7 +170,7 @@ class Model:
         """Shape of what layer ``index`` takes of one image."""
         if index:
             return self.shapes[index - 1]
-        return self.input.map_shape if isinstance(self.layers[0], Conv) else (self.input.size,)
+        return _first_shape(self.input, self.layers[0])
 
     def amplitude(self, index: int) -> int:
         """Largest absolute input of layer ``index``: 1, but the pixels' maximum in the first."""
@@ -185,7 +187,8 @@ class Model:
     def outputs(self, scores: np.ndarray) -> np.ndarray:
         """Return what the class is chosen by, for ``scores`` (N, classes) int32.
 
-        The scores themselves, or, with an affine, gain · score + offset in float64: the product is exact.
+        The scores themselves or, with an affine, gain · score + offset in float64, rounded once: the product
+        is exact.
         """
         if self.affine is None:
             return scores
@@ -218,7 +221,12 @@ def describe(model: Model) -> dict[str, Any]:
             "shape": list(layer.weights.shape),
             "output_shape": list(model.shapes[index]),
             **(
-                {name: getattr(layer, name) for name in ("stride", "padding", "fill", "pool")}
+                {
+                    "stride": layer.stride,
+                    "padding": list(layer.padding),
+                    "fill": layer.fill,
+                    "pool": layer.pool,
+                }
                 if isinstance(layer, Conv)
                 else {}
             ),
@@ -261,26 +269,33 @@ def _chain(source: Input, layers: tuple[Any, ...]) -> tuple[tuple[int, ...], ...
             raise ModelError(f"layer {index}: the name {layer.name!r} is taken by another layer")
         seen.add(layer.name)
         if shapes:
-            shape, before = shapes[-1], f"layer {layers[index - 1].name!r}"
+            shape, giver = shapes[-1], f"layer {layers[index - 1].name!r}"
         else:
-            shape = source.map_shape if isinstance(layer, Conv) else (source.size,)
-            before = "the input"
-        if isinstance(layer, Dense) and layer.fan_in != math.prod(shape):
-            raise ModelError(
-                f"layer {layer.name!r}: takes {layer.fan_in} bits, but {before} gives {math.prod(shape)}"
-            )
-        shapes.append(layer.output_shape(shape))
+            shape, giver = _first_shape(source, layer), "the input"
+        shapes.append(layer.output_shape(shape, giver))
         last = index == len(layers) - 1
         if last != (layer.thresholds is None):
             problem = (
-                "is the last and must give scores, so it takes no thresholds"
-                if last
-                else "is not the last and needs thresholds"
+                "is not the last and needs thresholds"
+                if not last
+                else "is the last and must give scores, which only a dense layer does"
+                if isinstance(layer, Conv)
+                else "is the last and must give scores, so it takes no thresholds"
             )
             raise ModelError(f"layer {layer.name!r}: {problem}")
-        if layer.thresholds is not None:
-            layer.check_thresholds(1 if index else source.amplitude, layer.thresholds)
+        amplitude = 1 if index else source.amplitude
+        if layer.fan_in * amplitude > _MAX_COUNT:
+            raise ModelError(
+                f"layer {layer.name!r}: {layer.fan_in} inputs of up to {amplitude} count to more than "
+                f"{_MAX_COUNT}; use fewer inputs or pixels of fewer bits"
+            )
+        layer.check_thresholds(amplitude)
     return tuple(shapes)
+
+
+def _first_shape(source: Input, layer: Layer) -> tuple[int, ...]:
+    """Shape of one image as the first layer takes it."""
+    return source.map_shape if isinstance(layer, Conv) else (source.size,)
 
 
 def _affine(given: object, classes: int) -> np.ndarray | None:

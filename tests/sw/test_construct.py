@@ -85,11 +85,11 @@ W = [np.ones((2, 3)), np.ones((2, 2))]
         (lambda: from_arrays(W, [0], inverted=[[-1, 1]]), r"inverted must be bool \(2,\)"),
         (
             lambda: from_arrays([W[0], W[0]], [0]),
-            r"'layer1': takes 3 bits, but layer 'layer0' gives 2",
+            r"'layer1': takes 3 values, but layer 'layer0' gives 2",
         ),
         (
             lambda: from_arrays(W, [0], input=Input((4,))),
-            r"takes 3 bits, but the input gives 4",
+            r"takes 3 values, but the input gives 4",
         ),
     ],
 )
