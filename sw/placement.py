@@ -1,144 +1,209 @@
-"""Where a model's layers lie in the memories of an array, and whether they fit."""
+"""What each layer of a model is to the array: loops, layouts, and how much memory it takes."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from xnorgrid.hw.config import PRESETS, ArrayConfig
 
-from .model import Dense, Model
+from .layers import Conv, Layer
+from .layout import Layout
+from .model import Model
 from .packing import word_count
 
-__all__ = ["LayerPlace", "ModelDoesNotFit", "Placement", "place"]
+__all__ = ["LayerPlace", "ModelDoesNotFit", "UnsupportedLayers", "place"]
 
 #: Word 0 of weight and activation memories holds zeros.
-_RESERVED_WORDS = 1
+RESERVED_WORDS = 1
+#: Iterations of one loop, and words of one address.
+_MAX_COUNT = 1 << 16
 
 
 class ModelDoesNotFit(ValueError):
     """The model needs more than the configuration has; the message lists all that is short."""
 
 
+class UnsupportedLayers(ModelDoesNotFit):
+    """Layers that the array cannot run; the message lists each with the reason and what would do.
+
+    ``problems`` holds (layer, reason and remedy) for each.
+    """
+
+    def __init__(self, message: str, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
 @dataclass(frozen=True)
 class LayerPlace:
-    """Where a layer's operands and results lie, and the loops that walk them."""
+    """A layer as the array runs it: a kernel that moves over a map, or covers it once if it is dense.
 
-    layer: Dense
-    #: Words of ``lanes`` bits per input vector, and words of results per image.
-    input_words: int
-    output_words: int
-    tiles: int
-    weight_base: int
-    preset_base: int
-    activation_base: int
-    output_base: int
+    ``source`` and ``result`` say how inputs and outputs lie in memory, from ``source_base`` and
+    ``result_base`` on. A first convolution whose windows are laid out one by one (``windows_apart``) is a
+    kernel of one position.
+    """
 
-    def cycles(self, config: ArrayConfig) -> int:
-        """Cycles from the layer's first beat to its last, both included.
+    index: int
+    layer: Layer
+    amplitude: int
+    #: Height and width of what a convolution moves over, without padding.
+    map_shape: tuple[int, int]
+    source: Layout
+    result: Layout
+    kernel: tuple[int, int]
+    stride: int
+    pool: int
+    rows: int
+    windows_apart: bool = False
+    source_base: int = 0
+    result_base: int = 0
 
-        A tile takes a beat per input word, then a score layer a beat per further bit; two results are
-        never closer than :attr:`ArrayConfig.pack_cycles`.
+    @property
+    def scores(self) -> bool:
+        """Whether integer sums leave the array, not bits."""
+        return self.layer.thresholds is None
+
+    @property
+    def tiles(self) -> int:
+        """Groups of ``rows`` output channels."""
+        return word_count(self.layer.channels, self.rows)
+
+    @property
+    def weight_words(self) -> int:
+        """Words of weights of one channel."""
+        return math.prod(self.kernel) * self.source.words
+
+    @property
+    def sum_beats(self) -> int:
+        """Beats of one sum: every word of the kernel with every plane."""
+        return self.weight_words * self.source.planes
+
+    def weight_bits(self, inverted: np.ndarray) -> np.ndarray:
+        """Bits (channels, weight_words * lanes) uint8 to compare with inputs of which some are ``inverted``.
+
+        ``inverted`` is bool, one an input channel (the last axis of the source's maps).
         """
-        score_bits = config.accumulator_bits - 1 if self.layer.thresholds is None else 0
-        tail = score_bits * config.pack_cycles
-        between = max(self.input_words, config.pack_cycles) + tail
-        return self.input_words + tail + (self.tiles - 1) * between
+        height, width = self.kernel
+        shape = (self.layer.channels, height, width, self.source.channels)
+        bits = np.zeros((*shape[:3], self.source.words * self.source.lanes), np.uint8)
+        bits[..., : self.source.channels] = self.layer.weights.reshape(shape) ^ inverted
+        return bits.reshape(self.layer.channels, -1)
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Bits that the sums take: they lie in -(fan_in * amplitude + 1) … fan_in * amplitude.
+
+        Filling a border counts the lanes of one word.
+        """
+        lanes = self.result.lanes if any(self.result.border) else 0
+        return max(self.layer.fan_in * self.amplitude, lanes).bit_length() + 1
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Places of all layers, and what one pass of their program needs of each field of a configuration."""
+def place(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:
+    """Return how ``config`` runs each layer of ``model``, without addresses.
 
-    layers: tuple[LayerPlace, ...]
-    needs: dict[str, int]
-
-
-def place(model: Model, config: ArrayConfig, *, keep_layers: bool) -> Placement:
-    """Give every layer its addresses; raises :class:`ModelDoesNotFit`.
-
-    With ``keep_layers`` every hidden layer's results get a place of their own, otherwise they share two in
-    turn.
+    Raises :class:`UnsupportedLayers` that lists all layers that no size of the memories would help.
     """
-    placement = _placement(model, config, keep_layers)
-    short = [
-        f"{name} is {getattr(config, name)} but {need} are needed ({need - getattr(config, name)} short)"
-        for name, need in placement.needs.items()
-        if need > getattr(config, name)
-    ]
-    if not short:
-        return placement
-    fitting = [repr(name) for name, other in PRESETS.items() if _fits(model, other, keep_layers)]
-    remedy = (
-        f"preset {' or '.join(fitting)} would do"
-        if fitting
-        else "no preset is large enough; raise these fields of the configuration"
-    )
-    raise ModelDoesNotFit(
-        f"model {model.name!r} does not fit {config.rows} x {config.cols} x {config.lanes} lanes: "
-        f"{'; '.join(short)}; {remedy}"
-    )
+    places = _places(model, config)
+    problems = [(at.layer.name, text) for at in places for text in _problems(at, config)]
+    if not problems:
+        return places
+    lines = "; ".join(f"layer {name!r}: {text}" for name, text in problems)
+    array = f"{config.rows} x {config.cols} x {config.lanes} lanes"
+    raise UnsupportedLayers(f"model {model.name!r}: {array} cannot run it: {lines}", problems)
 
 
-def _fits(model: Model, config: ArrayConfig, keep_layers: bool) -> bool:
-    needs = _placement(model, config, keep_layers).needs
-    return all(need <= getattr(config, name) for name, need in needs.items())
+def remedy(model: Model, fits) -> str:
+    """Which preset would do, as the end of a message; ``fits`` says so of a configuration."""
+    fitting = [repr(name) for name, other in PRESETS.items() if fits(other)]
+    if fitting:
+        return f"preset {' or '.join(fitting)} would do"
+    return "no preset is large enough; raise these fields of the configuration"
 
 
-def _placement(model: Model, config: ArrayConfig, keep_layers: bool) -> Placement:
-    """Place without asking whether it fits.
-
-    Hidden results come first, then the inputs of as many passes as fit (at least one), then their outputs.
-    """
-    layers = model.layers
-    words = [word_count(layers[0].weights.shape[1], config.lanes)]
-    for layer in layers:
-        bits = layer.weights.shape[0]
+def _places(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:
+    lanes = config.lanes
+    places: list[LayerPlace] = []
+    source = _input_layout(model, lanes)
+    for index, layer in enumerate(model.layers):
+        apart = isinstance(layer, Conv) and index == 0 and _windows_apart(model, lanes)
+        if isinstance(layer, Conv) and not apart:
+            kernel, stride = layer.kernel, layer.stride
+        elif apart:
+            kernel, stride = (1, 1), 1
+        else:
+            kernel, stride = (source.height, source.width), 1
+        height, width, channels = (1, 1, *model.shapes[index])[-3:]
         if layer.thresholds is None:
-            bits = word_count(bits, config.rows) * config.rows * config.accumulator_bits
-        words.append(word_count(bits, config.lanes))
-
-    hidden = words[1:-1]
-    bases = []
-    free = _RESERVED_WORDS
-    if keep_layers:
-        for count in hidden:
-            bases.append(free)
-            free += count
-    else:
-        halves = [max(hidden[k::2], default=0) for k in range(2)]
-        bases = [free + (k % 2) * halves[0] for k in range(len(hidden))]
-        free += sum(halves)
-    input_base = free
-    per_pass = words[0] + words[-1]
-    passes = max(1, (config.activation_depth - free) // per_pass)
-    bases = [input_base, *bases, input_base + passes * words[0]]
-
-    places = []
-    weight_base, preset_base = _RESERVED_WORDS, 0
-    for k, layer in enumerate(layers):
-        tiles = word_count(layer.weights.shape[0], config.rows)
+            channels = word_count(channels, config.rows) * config.rows * config.accumulator_bits
+        after = model.layers[index + 1] if index + 1 < len(model.layers) else None
+        border = after.padding if isinstance(after, Conv) else (0, 0)
+        result = Layout(height, width, channels, lanes, border)
         places.append(
             LayerPlace(
+                index=index,
                 layer=layer,
-                input_words=words[k],
-                output_words=words[k + 1],
-                tiles=tiles,
-                weight_base=weight_base,
-                preset_base=preset_base,
-                activation_base=bases[k],
-                output_base=bases[k + 1],
+                amplitude=model.amplitude(index),
+                map_shape=model.input_shape(index)[:2] if isinstance(layer, Conv) else (1, 1),
+                source=source,
+                result=result,
+                kernel=kernel,
+                stride=stride,
+                pool=layer.pool if isinstance(layer, Conv) else 1,
+                rows=config.rows,
+                windows_apart=apart,
             )
         )
-        weight_base += tiles * words[k]
-        preset_base += tiles
-    return Placement(
-        layers=tuple(places),
-        needs={
-            "weight_depth": weight_base,
-            "preset_depth": preset_base,
-            "activation_depth": input_base + per_pass,
-            "program_depth": len(layers),
-            # Sums lie in -(fan_in + 1) … fan_in.
-            "accumulator_bits": max(layer.fan_in for layer in layers).bit_length() + 1,
-        },
+        source = result
+    return tuple(places)
+
+
+def _windows_apart(model: Model, lanes: int) -> bool:
+    """Whether laying out each window of the first convolution by itself saves words of a sum.
+
+    It does where a position has few channels: 27 bits of a 3x3x3 window are one word of 32 lanes, not nine.
+    """
+    first = model.layers[0]
+    assert isinstance(first, Conv)
+    return word_count(first.fan_in, lanes) < math.prod(first.kernel) * word_count(
+        first.weights.shape[3], lanes
     )
+
+
+def _input_layout(model: Model, lanes: int) -> Layout:
+    first, planes = model.layers[0], model.input.planes
+    if not isinstance(first, Conv):
+        return Layout(1, 1, model.input.size, lanes, planes=planes)
+    if _windows_apart(model, lanes):
+        height, width, _ = model.shapes[0]
+        return Layout(height * first.pool, width * first.pool, first.fan_in, lanes, planes=planes)
+    return Layout(*model.input.map_shape, lanes, first.padding, planes)
+
+
+def _problems(at: LayerPlace, config: ArrayConfig) -> list[str]:
+    """Why ``config`` cannot run a layer however large its memories, each with what would do."""
+    problems = []
+    if at.accumulator_bits > config.accumulator_bits:
+        sums = max(at.layer.fan_in * at.amplitude, 2 ** (at.accumulator_bits - 1) - 1)
+        problems.append(
+            f"its sums reach {sums}, which takes {at.accumulator_bits} accumulator bits, but there are "
+            f"{config.accumulator_bits}: raise accumulator_bits to {at.accumulator_bits}"
+            + (", or feed it fewer bits a pixel" if at.amplitude > 1 else "")
+        )
+    loops = {
+        "words in a row of its kernel": at.kernel[1] * at.source.words,
+        "rows in its kernel": at.kernel[0],
+        "rows or columns to pool": at.pool,
+        "tiles of output channels": at.tiles,
+        "rows or columns of its output": max(at.result.height, at.result.width),
+    }
+    for what, count in loops.items():
+        if count > _MAX_COUNT:
+            problems.append(
+                f"it has {count} {what}, but a loop counts to {_MAX_COUNT}: make the layer smaller"
+            )
+    return problems
