@@ -86,10 +86,8 @@ class PackerControl(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         words, address = Signal(16), Signal(16)
-        position_step, row_step = (
-            Signal(16),
-            Signal(16),
-        )  # after a position within a row, at its end
+        # After a position within a row, and after the last of a row.
+        position_step, row_step = Signal(16), Signal(16)
         stored = Signal(16)  # words of this position so far
         slot = Signal(range(self.config.lanes // self.config.pack_bits))
         puts_left = Signal(range(self.config.pack_cycles + 1))

@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
-from xnorgrid.compile import compile, steps
+from xnorgrid.compile import compile
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.core import Core, timing
-from xnorgrid.hw.protocol import LEVELS, Instruction, Region
+from xnorgrid.hw.protocol import Region
 from xnorgrid.model import Dense, Input, Model
-from xnorgrid.packing import pack, pack_signed, unpack, word_bytes
+from xnorgrid.packing import word_bytes
 from xnorgrid.sim import reference
 from xnorgrid.sim.bus import read_words, write_words
 from xnorgrid.sim.streams import new_seed, simulate
@@ -144,88 +144,3 @@ def test_a_layer_of_one_word_waits_for_the_layer_before():
             assert (program.decode_scores(words[None])[0] == scores).all()
 
     simulate(core, bench)
-
-
-def test_convolution_of_pixel_planes_with_pooling():
-    """A 3x3 convolution on 3-bit pixels, 2x2 pooling, thresholds: one instruction on the same array."""
-    rng = np.random.default_rng(new_seed())
-    planes, height, width, channels, outputs, kernel = 3, 6, 8, 2, 5, 3
-    config = configuration(2, 2, 4)
-    pixels = rng.integers(0, 1 << planes, (config.cols, height, width, channels))
-    weights = rng.integers(0, 2, (outputs, kernel, kernel, channels), dtype=np.uint8)
-    fan_in = kernel * kernel * channels
-    full = fan_in * ((1 << planes) - 1)
-    limits = rng.integers(full // 3, 2 * full // 3, outputs)  # neuron fires below this disagreement
-
-    # What it must give: per position the weighted disagreements, then OR over 2 x 2 positions.
-    bits_of = (pixels[..., None] >> np.arange(planes)) & 1  # (cols, y, x, channel, plane)
-    places = 1 << np.arange(planes)
-    positions_y, positions_x = height - kernel + 1, width - kernel + 1
-    fires = np.zeros((config.cols, positions_y, positions_x, outputs), np.uint8)
-    for y in range(positions_y):
-        for x in range(positions_x):
-            window = bits_of[:, None, y : y + kernel, x : x + kernel]
-            differ = (window != weights[None, ..., None]) * places
-            fires[:, y, x] = differ.sum((2, 3, 4, 5)) < limits
-    pooled = fires.reshape(config.cols, positions_y // 2, 2, positions_x // 2, 2, outputs).max(
-        (2, 4)
-    )
-
-    tiles = -(-outputs // config.rows)
-    base, out_base, plane_words = 1, 700, height * width
-    words_per_position = -(-outputs // config.lanes)
-    counts = [kernel, kernel, planes, 2, 2, tiles, positions_x // 2, positions_y // 2]
-    strides = [1, width, plane_words, 1, width, 0, 2, 2 * width]
-    instruction = Instruction.const(
-        {
-            "last": 1,
-            "activation_base": base,
-            "weight_base": 1,
-            "output_base": out_base,
-            "output_words": words_per_position,
-            "count": [count - 1 for count in counts],
-            "step": steps(counts, strides),
-            "tile_lanes": fan_in * planes * config.rows,
-            "last_tile_lanes": fan_in * planes * (outputs - (tiles - 1) * config.rows),
-        }
-    )
-    by_row = np.zeros((tiles * config.rows, kernel * kernel, config.lanes), np.uint8)
-    by_row[:outputs, :, :channels] = weights.reshape(outputs, -1, channels)
-    by_row = by_row.reshape(tiles, config.rows, -1).transpose(1, 0, 2).reshape(config.rows, -1)
-    reserved = np.zeros((config.rows, config.lanes), np.uint8)
-    weight_words = pack(np.concatenate([reserved, by_row], axis=1), config.lanes)
-    presets = np.zeros(tiles * config.rows, np.int64)
-    presets[:outputs] = -limits
-    # The highest bits first, then one more bit with each plane.
-    presets = np.stack(
-        [presets >> (planes - 1), *((presets >> k) & 1 for k in reversed(range(planes - 1)))], 1
-    )
-    by_row_presets = presets.reshape(tiles, config.rows, planes).transpose(1, 0, 2)
-    preset_words = pack_signed(by_row_presets.reshape(config.rows, -1), config.accumulator_bits)
-    core = Core(config)
-    assert LEVELS[:3] == ("word", "row", "plane")
-
-    async def bench(ctx):
-        raw = instruction.as_bits().to_bytes(Instruction.size // 8, "little")
-        await load(ctx, core, weight_words, preset_words, raw)
-        for col in range(config.cols):
-            # Most significant plane first: the accumulator doubles from plane to plane.
-            for k, plane in enumerate(reversed(range(planes))):
-                words = pack(bits_of[col, ..., plane].reshape(plane_words, channels), config.lanes)
-                address = base + k * plane_words
-                await write_words(ctx, core.memory, Region.ACTIVATIONS, col, address, words[:, 0])
-        await run(ctx, core, passes=0, columns=config.cols - 1)
-        assert ctx.get(core.control.useful_lanes) == (
-            config.cols * positions_y * positions_x * outputs * fan_in * planes
-        )
-        count = pooled.shape[1] * pooled.shape[2] * words_per_position
-        for col in range(config.cols):
-            words = await read_words(
-                ctx, core.memory, Region.ACTIVATIONS, col, out_base, count, word_bytes(config.lanes)
-            )
-            got = unpack(
-                words.reshape(-1, words_per_position, words.shape[-1]), config.lanes, outputs
-            )
-            assert (got.reshape(pooled.shape[1:]) == pooled[col]).all()
-
-    simulate(core, bench, cycles=200_000)

@@ -3,10 +3,10 @@ import random
 
 import pytest
 
-from xnorgrid.compile import steps
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.protocol import LEVELS, Instruction, Region
 from xnorgrid.hw.sequencer import Sequencer
+from xnorgrid.instructions import steps
 from xnorgrid.sim.bus import read_words, write_words
 from xnorgrid.sim.streams import new_seed, simulate
 
@@ -162,6 +162,56 @@ def test_beats_of_random_programs(case):
     assert [comparable(beat) for beat in beats] == [comparable(beat) for beat in expected]
     assert begins == passes * len(layers)
     assert min(spacing) >= CONFIG.pack_cycles
+
+
+@pytest.mark.parametrize(("rows", "lanes"), [(4, 4), (6, 4), (7, 8), (31, 4)])
+@pytest.mark.parametrize("scores", [False, True])
+def test_cycles_of_an_instruction(rows, lanes, scores):
+    """Exactly as many as results and beats ask for, whether packing or the sums take longer."""
+    rng = random.Random(new_seed())
+    config = ArrayConfig(
+        rows=rows, cols=2, lanes=lanes, weight_depth=1024, activation_depth=4096, preset_depth=64,
+        accumulator_bits=8,
+    )  # fmt: skip
+    dut = Sequencer(config, DRAIN + config.pack_cycles)
+    pack = config.pack_cycles
+
+    async def bench(ctx):
+        for case in range(4 if scores else 12):
+            layer = Layer(rng, last=True)
+            layer.scores = scores
+            layer.counts = [rng.randint(1, 1 + case % 4) for _ in LEVELS]
+            layer.counts[5] = rng.randint(1, 4)
+            if scores:
+                layer.counts[3] = layer.counts[4] = 1
+            layer.fields["count"] = [count - 1 for count in layer.counts]
+            layer.fields["score_bits"] = score_bits = 7 if scores else 0
+            await load(ctx, dut, [layer])
+            ctx.set(dut.control.clear, 1)
+            await ctx.tick()
+            ctx.set(dut.control.clear, 0)
+            await start(ctx, dut, columns=1)
+            given, running = [], 1
+            while running:
+                *_, valid, running = await ctx.tick().sample(
+                    dut.beat.accumulate.valid, dut.control.running
+                )
+                given.append(valid)
+            first, last = given.index(1), len(given) - 1 - given[::-1].index(1)
+
+            word, row, plane, window_x, window_y, tile, x, y = layer.counts
+            beats, results = window_x * window_y * word * row * plane, tile * x * y
+            tail = score_bits * pack
+            cycles = beats + tail + (results - 1) * (max(beats, pack) + tail)
+            assert last - first + 1 == cycles
+            assert ctx.get(dut.control.busy_cycles) == cycles + dut.timing.overhead
+            valid_beats = results * (beats + score_bits)
+            assert ctx.get(dut.control.stalled_cycles) == (
+                cycles + dut.timing.overhead - valid_beats
+            )
+            assert ctx.get(dut.control.useful_lanes) == layer.useful() * 2
+
+    simulate(dut, bench)
 
 
 def test_abort_from_every_cycle_returns_to_idle_and_runs_again():
