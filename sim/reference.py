@@ -1,31 +1,37 @@
 """The integer reference: what the network computes, with numpy alone.
 
 It judges the gateware and the host, so it is written from the definition of the numbers and shares
-nothing with either: with p the agreeing lanes of a channel's n weights and inputs, a hidden bit is
-[p >= T], inverted where the channel is, and a score is s = 2p - n.
+nothing with either. Inputs are +1 and -1, or 2u - maximum for pixels u, and padding is what the layer fills
+it with; s is their sum, each times its weight of ±1, and n what s is if all agree. Then 2p = s + n, a hidden
+bit is [p >= T], inverted where the channel is, and a score is s.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
-from xnorgrid.model import Dense, Model
+from xnorgrid.model import Conv, Layer, Model
 
-__all__ = ["LayerResult", "input_bits", "layers", "operations", "scores"]
+__all__ = ["LayerResult", "inputs", "layers", "operations", "outputs", "scores"]
 
-#: Comparisons of one word of images with one word of weights that are held at a time: fits a cache.
-_BLOCK = 1 << 17
+#: Inputs of a product that are held at a time.
+_BLOCK = 1 << 21
+#: Sums of one layer that are held at a time when only the last layer's are wanted.
+_HELD = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
 class LayerResult:
-    """One layer on N images: ``agreeing`` (N, out) int32 is p; of the others one is ``None``.
+    """One layer on N images: (N, out), of a convolution (N, height, width, out).
 
-    ``bits`` (N, out) uint8 are a hidden layer's outputs, inversion included; ``scores`` (N, out) int32
-    the last layer's sums.
+    ``agreeing`` int32 is p before pooling, or 2p where the padding is zeros. ``bits`` uint8 are a hidden
+    layer's outputs, pooling and inversion included, ``scores`` int32 the last layer's sums; the other one is
+    ``None``.
     """
 
     name: str
@@ -41,80 +47,136 @@ class LayerResult:
         return values
 
 
-def input_bits(model: Model, images: np.ndarray) -> np.ndarray:
-    """Return the first layer's input (N, fan_in) uint8 of ``images`` (N, …).
+def inputs(model: Model, images: np.ndarray) -> np.ndarray:
+    """Return what the first layer takes of ``images`` (N, …): (N, *model.input_shape(0)) integers.
 
-    Raises :class:`ValueError` for images that the model's input does not take.
+    They are ±1, or 2u - maximum for pixels u. Raises :class:`ValueError` for images that the model's input
+    does not take.
     """
-    pixels = np.asarray(images)
-    if pixels.size != len(pixels) * model.input.size:
-        raise ValueError(f"each image must have {model.input.size} values, not {pixels.shape[1:]}")
-    pixels = pixels.reshape(len(pixels), model.input.size)
+    pixels, source = np.asarray(images), model.input
+    if pixels.size != len(pixels) * source.size:
+        raise ValueError(f"each image must have {source.size} values, not {pixels.shape[1:]}")
+    pixels = pixels.reshape(len(pixels), *model.input_shape(0))
     values = set(np.unique(pixels).tolist())
-    if model.input.kind == "bits":
+    if source.kind == "bits":
         if not (values <= {0, 1} or values <= {-1, 1}):
             raise ValueError("image bits must be all 0/1 or all -1/+1")
-        return np.where(pixels > 0, 1, 0).astype(np.uint8)
-    if pixels.dtype.kind not in "iu" or any(not 0 <= v <= model.input.maximum for v in values):
-        raise ValueError(f"pixels must be integers in 0 … {model.input.maximum}")
-    return 1 - (pixels < model.input.threshold).astype(np.uint8)
+        return np.where(pixels > 0, 1, -1)
+    if pixels.dtype.kind not in "iu" or any(not 0 <= v <= source.maximum for v in values):
+        raise ValueError(f"pixels must be integers in 0 … {source.maximum}")
+    if source.kind == "pixels":
+        return 2 * pixels.astype(np.int64) - source.maximum
+    return np.where(pixels < source.threshold, -1, 1)
 
 
 def layers(model: Model, images: np.ndarray) -> list[LayerResult]:
-    """Return every layer's result, first to last. Takes 5 bytes an image and channel."""
-    return list(_run(model, input_bits(model, images)))
+    """Return every layer's result, first to last: up to 5 bytes for each sum of each image."""
+    return list(_run(model, np.asarray(images)))
 
 
 def scores(model: Model, images: np.ndarray) -> np.ndarray:
-    """Return the last layer's sums, (N, classes) int32. One layer's results are held at a time."""
-    last = None
-    for result in _run(model, input_bits(model, images)):
-        last = result
-    assert last is not None
-    return last.values
+    """Return the last layer's sums, (N, classes) int32. Holds a few hundred MB for any N."""
+    images = np.asarray(images)
+    step = max(1, _HELD // max(_sums_of(model)))
+    parts = []
+    for start in range(0, max(1, len(images)), step):
+        for result in _run(model, images[start : start + step]):
+            last = result
+        parts.append(last.values)
+    return np.concatenate(parts)
+
+
+def outputs(model: Model, images: np.ndarray) -> np.ndarray:
+    """Return what the class is chosen by, (N, classes): the scores, or float64 with an affine.
+
+    Gain times score plus offset, in rational numbers, rounded once.
+    """
+    sums = scores(model, images)
+    if model.affine is None:
+        return sums
+    gain, offset = ([Fraction(float(value)) for value in row] for row in model.affine)
+    exact = [
+        [float(g * s + o) for g, s, o in zip(gain, row, offset, strict=True)]
+        for row in sums.tolist()
+    ]
+    return np.array(exact, np.float64).reshape(sums.shape)
 
 
 def operations(model: Model, count: int) -> int:
-    """Return the useful lane-operations (one XNOR of one weight and one input bit) of ``count`` images."""
-    return count * sum(
-        out * fan_in for out, fan_in in (layer.weights.shape for layer in model.layers)
-    )
+    """Return the useful lane-operations of ``count`` images: XNORs of one weight and one input bit.
+
+    Positions that no pooling window takes are none, padding is, and a pixel has several bits.
+    """
+    total, bits = 0, int(model.input.amplitude).bit_length()
+    for layer, sums in zip(model.layers, _sums_of(model), strict=True):
+        total += sums * layer.weights[0].size * bits
+        bits = 1
+    return count * total
 
 
-def _run(model: Model, bits: np.ndarray) -> Iterator[LayerResult]:
+def _sums_of(model: Model) -> list[int]:
+    """Sums that each layer needs for one image."""
+    result = []
+    for index, layer in enumerate(model.layers):
+        positions = 1
+        if isinstance(layer, Conv):
+            for size, kernel, padding in zip(
+                model.input_shape(index), layer.weights.shape[1:3], layer.padding, strict=False
+            ):
+                starts = len(range(0, size + 2 * padding - kernel + 1, layer.stride))
+                positions *= starts - starts % layer.pool
+        result.append(positions * len(layer.weights))
+    return result
+
+
+def _run(model: Model, images: np.ndarray) -> Iterator[LayerResult]:
+    x, amplitude = inputs(model, images), model.input.amplitude
     for layer in model.layers:
-        agreeing = _agreeing(bits, layer)
+        sums = _sums(x, layer, amplitude)
+        doubled = sums + layer.weights[0].size * amplitude
+        agreeing = doubled if isinstance(layer, Conv) and layer.fill == 0 else doubled // 2
         if layer.thresholds is None:
-            yield LayerResult(layer.name, agreeing, None, 2 * agreeing - layer.weights.shape[1])
+            yield LayerResult(layer.name, agreeing, None, sums)
             return
-        assert layer.inverted is not None
         above = agreeing >= layer.thresholds
+        if isinstance(layer, Conv):
+            above = _any(above, layer.pool)
+        assert layer.inverted is not None
         bits = np.where(layer.inverted, ~above, above).astype(np.uint8)
         yield LayerResult(layer.name, agreeing, bits, None)
+        x, amplitude = 2 * bits.astype(np.int8) - 1, 1
 
 
-def _agreeing(bits: np.ndarray, layer: Dense) -> np.ndarray:
-    """Return p (N, out) int32 for ``bits`` (N, in)."""
-    out, fan_in = layer.weights.shape
-    weight_words = _words(layer.weights).T.copy()
-    image_words = _words(bits)
-    agreeing = np.empty((len(bits), out), np.int32)
-    step = max(1, _BLOCK // out)
-    for start in range(0, len(bits), step):
-        block = image_words[start : start + step]
-        different = np.zeros((len(block), out), np.int32)
-        for index, weights in enumerate(weight_words):
-            different += np.bitwise_count(block[:, index, None] ^ weights)
-        agreeing[start : start + step] = fan_in - different
-    return agreeing
+def _any(bits: np.ndarray, size: int) -> np.ndarray:
+    """OR of each ``size`` x ``size`` window of ``bits`` (N, height, width, channels)."""
+    height, width = (length - length % size for length in bits.shape[1:3])
+    found = np.zeros_like(bits[:, :height:size, :width:size])
+    for row in range(size):
+        for column in range(size):
+            found |= bits[:, row:height:size, column:width:size]
+    return found
 
 
-def _words(bits: np.ndarray) -> np.ndarray:
-    """Return ``bits`` (rows, n) in 64-bit words (rows, ceil(n / 64)); their order within is immaterial.
+def _sums(x: np.ndarray, layer: Layer, amplitude: int) -> np.ndarray:
+    """Return s (N, out) or (N, height, width, out) for inputs ``x``."""
+    fan_in = layer.weights[0].size
+    taken = _windows(x, layer, amplitude) if isinstance(layer, Conv) else x.reshape(len(x), fan_in)
+    positions = taken.shape[1:3] if isinstance(layer, Conv) else ()
+    # Floating point is exact, in any order of summation, while no sum needs more bits than a mantissa has.
+    exact = np.float32 if fan_in * amplitude < 1 << 24 else np.float64
+    weights = (2 * layer.weights.reshape(-1, fan_in).astype(exact) - 1).T
+    sums = np.empty((len(x), *positions, len(layer.weights)), np.int32)
+    step = max(1, _BLOCK // (fan_in * math.prod(positions)))
+    for start in range(0, len(x), step):
+        block = taken[start : start + step].reshape(-1, fan_in).astype(exact)
+        sums[start : start + step] = (block @ weights).reshape(-1, *sums.shape[1:])
+    return sums
 
-    Unused bits are 0 on both sides of the comparison, so they never differ.
-    """
-    rows, n = bits.shape
-    padded = np.zeros((rows, -(-n // 64) * 64), np.uint8)
-    padded[:, :n] = bits
-    return np.packbits(padded, axis=1).view(np.uint64)
+
+def _windows(x: np.ndarray, layer: Conv, amplitude: int) -> np.ndarray:
+    """What each position of ``layer`` sees of ``x``: (N, height, width, kernel height and width, in)."""
+    rows, columns = layer.padding
+    border = ((0, 0), (rows, rows), (columns, columns), (0, 0))
+    padded = np.pad(x, border, constant_values=layer.fill * amplitude)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, layer.weights.shape[1:3], (1, 2))
+    return windows[:, :: layer.stride, :: layer.stride].transpose(0, 1, 2, 4, 5, 3)

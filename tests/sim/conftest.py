@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xnorgrid.model import Model
-from xnorgrid.sim.reference import input_bits, layers
+from xnorgrid.sim.reference import inputs, layers
 from xnorgrid.sim.streams import new_seed
 
 
@@ -42,7 +42,7 @@ def digits():
     return Traced(
         model=model,
         images=images,
-        inputs=[input_bits(model, images), *reference[:-1]],
+        inputs=[(inputs(model, images) > 0).astype(np.uint8), *reference[:-1]],
         reference=reference,
         torch=twin(model).trace(images),
     )
