@@ -12,10 +12,14 @@ __all__ = ["Difference", "first_difference"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The first neuron, in the first differing layer, on which not all agree."""
+    """The first neuron, in the first differing layer, on which not all agree.
+
+    In a feature map, ``neuron`` is the channel and ``position`` its row and column; otherwise ``None``.
+    """
 
     layer: str
     neuron: int
+    position: tuple[int, int] | None
     image: int
     #: What each computed, by its name: a bit of a hidden layer, a score of the last.
     values: dict[str, int]
@@ -25,8 +29,11 @@ class Difference:
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value}" for name, value in self.values.items())
+        where = f"neuron {self.neuron}"
+        if self.position is not None:
+            where = f"channel {self.neuron}, row {self.position[0]}, column {self.position[1]}"
         return (
-            f"layer {self.layer!r}, neuron {self.neuron}, image {self.image}: {values} "
+            f"layer {self.layer!r}, {where}, image {self.image}: {values} "
             f"({self.differing} of {self.compared} values of this layer differ)"
         )
 
@@ -36,9 +43,10 @@ def first_difference(
 ) -> Difference | None:
     """Compare computations layer by layer; ``None`` if all agree on everything.
 
-    ``results`` maps each computation's name to its layers' results, (N, out) integers in the order of
-    ``layers``. Of the first layer that differs, the lowest differing neuron is named, on the first image
-    on which it does. Raises :class:`ValueError` for results that cannot be compared.
+    ``results`` maps each computation's name to its layers' results, integers (N, out) or
+    (N, height, width, out), in the order of ``layers``. Of the first layer that differs, the lowest
+    differing neuron or channel is named, on the first image on which it does, at the first such
+    position there, row by row. Raises :class:`ValueError` for results that cannot be compared.
     """
     if len(results) < 2:
         raise ValueError(f"comparing takes two computations or more, not {list(results)}")
@@ -52,13 +60,17 @@ def first_difference(
         for other in others:
             differs |= first != other
         if differs.any():
-            neuron = int(np.flatnonzero(differs.any(axis=0))[0])
-            image = int(np.flatnonzero(differs[:, neuron])[0])
+            by_position = differs.reshape(len(first), -1, first.shape[-1])
+            neuron = int(np.flatnonzero(by_position.any(axis=(0, 1)))[0])
+            image, flat = (int(k) for k in np.argwhere(by_position[:, :, neuron])[0])
+            position = divmod(flat, first.shape[2]) if first.ndim == 4 else None
+            at = (image, *(position or ()), neuron)
             return Difference(
                 layer=layer,
                 neuron=neuron,
+                position=position,
                 image=image,
-                values={name: int(value[image, neuron]) for name, value in values.items()},
+                values={name: int(value[at]) for name, value in values.items()},
                 differing=int(differs.sum()),
                 compared=differs.size,
             )
