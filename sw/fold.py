@@ -3,31 +3,37 @@
 No formula: PyTorch's own BatchNorm and sign are evaluated at every dot product a neuron can meet,
 and the threshold is read off where the bit flips. Rounding, ties and gamma = 0 come out right by
 construction.
+
+Max-pooling is OR before the inversion of a falling channel (gamma < 0). For ``pool="products"`` that is
+the network's own order: the largest sum reaches T if any does, and the inversion comes after. For
+``pool="activations"`` any position *below* the threshold makes the bit 1, which no OR before the inversion
+gives. So there a falling channel's weights are negated instead: n - p inputs agree then, and it rises.
+Padding may stay as it is: it is what the channel sees, not what it gives, and a negated weight's product
+with -1, +1 or 0 is the negated product.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .extras import requires
-from .model import Dense, Model
+from .fold_checks import FoldError, block_problems, head_problems, layer_names
+from .model import Conv, Dense, Layer, Model
 from .network import BinaryNetwork
-from .nn import EPS, BinaryLinear, Block
+from .nn import EPS, BinaryConv2d, BinaryLinear, Block, ClassNorm
 
 with requires("train"):
     import torch
+    from torch.nn import BatchNorm1d
 
 __all__ = ["FoldError", "fold", "fold_block"]
 
-#: Dot products evaluated at once; bounds the memory of wide layers.
-_ROWS = 1024
-
-
-class FoldError(ValueError):
-    """A network that has no exact integer form; the message names layer and channel."""
+#: Activations evaluated at once; bounds the memory of wide layers.
+_VALUES = 1 << 20
 
 
 def fold(
@@ -39,23 +45,41 @@ def fold(
 ) -> Model:
     """Return the :class:`Model` that yields ``network``'s eval-mode bits and scores exactly.
 
-    Hidden layers are called dense1, dense2, … and the last one scores. ``network`` is left as it
-    is. Raises :class:`FoldError` for values that are not finite and for activations that are no
-    threshold.
+    Hidden layers are called conv1, conv2, …, dense1, …, and the last one scores. The bits are those of
+    PyTorch on the CPU; ``network`` is left as and where it is. The model's BatchNorm is that of its
+    weights: where they were negated, gamma and mean are, too, which gives the same results bit for bit.
+    A layer with an ``activate`` of its own has none. Raises :class:`FoldError` that lists all layers that
+    have no integer form.
     """
-    layers, batchnorm = [], {}
-    constants = sorted({block.norm.eps for block in network.hidden}) or [EPS]
-    if len(constants) > 1:
+    if not isinstance(network, BinaryNetwork):
         raise FoldError(
-            f"the BatchNorm layers use several eps ({constants}), but a model keeps one"
+            f"a {type(network).__name__} has no integer form; build the network as BinaryNetwork, "
+            f"BinaryMLP or BinaryCNN of xnorgrid.network"
         )
-    for index, block in enumerate(network.hidden, 1):
-        layer = f"dense{index}"
-        weights = _bits(block.product, layer)
-        thresholds, inverted = fold_block(block, layer)
-        layers.append(Dense(layer, weights, thresholds, inverted))
-        batchnorm[layer] = _rows(block)
-    layers.append(Dense("scores", _bits(network.head, "scores")))
+    network = copy.deepcopy(network).cpu().eval()
+    norms = [block.norm for block in network.hidden if isinstance(block.norm, BatchNorm1d)]
+    eps = norms[0].eps if norms else EPS
+    layers: list[Layer] = []
+    batchnorm, problems = {}, []
+    for layer, block in zip(layer_names(network), network.blocks, strict=True):
+        found = [f"{layer}: {problem}" for problem in block_problems(block, eps)]
+        if not found and isinstance(block, Block):
+            try:
+                folded, rows = fold_block(block, layer)
+            except FoldError as error:
+                found.append(str(error))
+            else:
+                layers.append(folded)
+                if rows is not None:
+                    batchnorm[layer] = rows
+        problems += found
+    problems += [f"scores: {problem}" for problem in head_problems(network)]
+    if len(problems) > 1:
+        raise FoldError("\n  ".join(["these layers have no integer form:", *problems]))
+    if problems:
+        raise FoldError(problems[0])
+    layers.append(Dense("scores", _bits(network.head)))
+    norm = network.norm
     return Model(
         name=name,
         input=network.input,
@@ -63,71 +87,92 @@ def fold(
         labels=tuple(labels),
         provenance=provenance or {},
         batchnorm=batchnorm,
-        batchnorm_eps=constants[0],
+        batchnorm_eps=eps,
+        affine=norm.affine().numpy() if isinstance(norm, ClassNorm) else None,
     )
 
 
-def fold_block(block: Block, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return thresholds (out,) int32 and inverted (out,) bool of ``block``'s channels.
+def fold_block(block: Block, name: str) -> tuple[Layer, np.ndarray | None]:
+    """Return ``block``, in eval mode, as a layer called ``name``, and its BatchNorm's rows.
 
-    With p of n inputs agreeing, the eval-mode activation is +1 just where ``(p >= threshold) ^
-    inverted``. A channel that never flips has the threshold 0 or n + 1. Raises :class:`FoldError`
-    that calls the layer ``name``.
+    With p of n inputs agreeing, the activation is +1 just where ``(p >= threshold) ^ inverted``. A
+    channel that never flips has the threshold 0 or the largest count plus 1. The rows are float32
+    (4, out), as in :class:`Model`, or ``None`` if the block's ``activate`` is its own. Raises
+    :class:`FoldError` for activations that are no threshold.
     """
-    unusable = np.flatnonzero(~np.isfinite(_rows(block)).all(0) | (_rows(block)[3] < 0))
-    if unusable.size:
-        raise FoldError(
-            f"{name}, channel {unusable[0]}: its BatchNorm has a value that is not finite or a "
-            f"negative variance, so the network cannot run; train it again with a lower rate"
-        )
-    bits = _activations(block)
-    n = len(bits) - 1
-    flips = np.count_nonzero(bits[1:] != bits[:-1], axis=0)
+    product, weights, rows = block.product, _bits(block.product), None
+    if type(block).activate is Block.activate:
+        rows = _rows(block.norm)
+    # A zero agrees by half, so with zeros around the map sums are odd and even.
+    halves = isinstance(product, BinaryConv2d) and product.fill == 0 and any(product.padding)
+    largest = product.fan_in * product.amplitude
+    ones, flips, falling = _sweep(block, largest, 1 if halves else 2)
     if flips.max() > 1:
         channel = int(np.argmax(flips > 1))
         raise FoldError(
-            f"{name}, channel {channel}: its activation flips {flips[channel]} times as the dot "
-            f"product rises from -{n} to {n}, so no threshold yields it; use an activation that is "
+            f"{name}: in channel {channel} its activation flips {flips[channel]} times as the dot product "
+            f"rises from -{largest} to {largest}, so no threshold yields it; use an activation that is "
             f"monotone, such as BatchNorm and sign"
         )
-    ones = np.count_nonzero(bits, axis=0)
-    inverted = bits[0] & ~bits[-1]
-    # Rising, the last `ones` of the n + 1 counts give 1. Falling, the first do: p >= ones, inverted.
-    thresholds = np.where(inverted, ones, n + 1 - ones)
-    return thresholds.astype(np.int32), inverted
+    # Rising, the last `ones` of all counts give 1. Falling, the first do: p >= ones, inverted.
+    counts = (2 if halves else 1) * largest + 1
+    inverted = falling
+    if block.pool == "activations":
+        weights[falling] ^= 1
+        if rows is not None:
+            rows[np.ix_((0, 2), falling)] *= -1
+        inverted = np.zeros_like(falling)
+    thresholds = np.where(inverted, ones, counts - ones).astype(np.int32)
+    if isinstance(product, BinaryLinear):
+        return Dense(name, weights, thresholds, inverted), rows
+    padding = (int(product.padding[0]), int(product.padding[1]))
+    return Conv(
+        name,
+        weights,
+        thresholds,
+        inverted,
+        stride=product.stride[0],
+        padding=padding,
+        fill=product.fill if any(padding) else -1,
+        pool=2 if block.pool else 1,
+    ), rows
 
 
 @torch.no_grad()
-def _activations(block: Block) -> np.ndarray:
-    """Return the eval-mode bits (n + 1, out) bool at the dot products -n, -n + 2, … n."""
-    n, out = block.product.in_features, block.product.out_features
-    # The same module, dtype, memory layout and rank as in the network's forward pass: the same
-    # kernel.
-    products = torch.arange(-n, n + 1, 2, dtype=torch.float32)
-    training = block.training
-    block.eval()
-    try:
-        parts = [
-            (block.activate(part[:, None].repeat(1, out)) > 0).numpy()
-            for part in products.split(_ROWS)
-        ]
-    finally:
-        block.train(training)
-    return np.concatenate(parts)
+def _sweep(block: Block, largest: int, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate ``block`` at the dot products -largest, -largest + step, … largest.
+
+    Returns for each channel how many give +1, how often neighbours differ, and whether the first is +1
+    and the last is not.
+    """
+    out = block.product.channels
+    ones, flips = np.zeros(out, np.int64), np.zeros(out, np.int64)
+    first = last = np.zeros(out, bool)
+    span = max(1, _VALUES // out) * step
+    for start in range(-largest, largest + 1, span):
+        products = torch.arange(start, min(start + span, largest + 1), step).float()
+        # The same module, dtype, memory layout and rank as in the network's forward pass: the same
+        # kernel.
+        bits = (block.activate(products[:, None].repeat(1, out)) > 0).numpy()
+        if start == -largest:
+            first = last = bits[0]
+        flips += (bits[0] != last) + np.count_nonzero(bits[1:] != bits[:-1], axis=0)
+        ones += np.count_nonzero(bits, axis=0)
+        last = bits[-1]
+    return ones, flips, first & ~last
 
 
-def _bits(product: BinaryLinear, name: str) -> np.ndarray:
-    latent = product.weight.detach().numpy()
-    unusable = np.flatnonzero(~np.isfinite(latent).all(1))
-    if unusable.size:
-        raise FoldError(
-            f"{name}, channel {unusable[0]}: a weight is not finite and has no sign; "
-            f"train the network again with a lower rate"
-        )
-    return (latent >= 0).astype(np.uint8)
+def _bits(product: BinaryLinear | BinaryConv2d) -> np.ndarray:
+    """Return the binary weights as uint8, input channels last."""
+    bits = (product.weight.detach() >= 0).to(torch.uint8)
+    return (bits if bits.ndim == 2 else bits.permute(0, 2, 3, 1)).numpy().copy()
 
 
-def _rows(block: Block) -> np.ndarray:
-    norm = block.norm
-    rows = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    return np.stack([row.detach().numpy() for row in rows if row is not None])
+def _rows(norm: BatchNorm1d) -> np.ndarray:
+    """Return gamma (1 if there is none), beta (0), mean and variance, float32 (4, out)."""
+    rows = np.repeat(np.array([[1], [0], [0], [0]], np.float32), norm.num_features, axis=1)
+    tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    for row, tensor in zip(rows, tensors, strict=True):
+        if tensor is not None:
+            row[:] = tensor.detach().numpy()
+    return rows

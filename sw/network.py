@@ -23,7 +23,8 @@ class BinaryNetwork(nn.Module):
 
     ``blocks`` yield ±1; ``head`` yields the dot products that are the scores; ``norm`` scales
     them for the loss: one gain for all classes, which never changes their order, or with
-    ``class_norm`` one for each. ``input_dropout`` is the fraction of inputs zeroed in training.
+    ``class_norm`` one for each. ``input_dropout`` is the fraction of inputs zeroed in training. Other
+    modules than :class:`Block` run here, but :func:`xnorgrid.fold.fold` refuses them.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class BinaryNetwork(nn.Module):
 
     @property
     def _first(self) -> BinaryLinear | BinaryConv2d:
-        return self.hidden[0].product if len(self.blocks) else self.head
+        return next((block.product for block in self.hidden), self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the loss's view (N, classes) of the scores for inputs ``x`` (N, in) float32."""
@@ -101,7 +102,7 @@ class BinaryNetwork(nn.Module):
         return pixels.float().mul_(2).sub_(self.input.amplitude)
 
     @torch.no_grad()
-    def trace(self, images: np.ndarray, *, batch: int = 1024) -> list[np.ndarray]:
+    def trace(self, images: np.ndarray, *, batch: int = 256) -> list[np.ndarray]:
         """Return what every layer yields in eval mode for ``images`` (N, *shape).
 
         Hidden layers give uint8 bits, 1 for +1: (N, out), convolutions (N, height, width, out). The last
@@ -109,11 +110,11 @@ class BinaryNetwork(nn.Module):
         """
         return self._in_eval_mode(self._trace, images, batch)
 
-    def scores(self, images: np.ndarray, *, batch: int = 1024) -> np.ndarray:
+    def scores(self, images: np.ndarray, *, batch: int = 256) -> np.ndarray:
         """Return the integer scores (N, classes) int32 in eval mode for ``images`` (N, *shape)."""
         return self._in_eval_mode(lambda x: self._trace(x)[-1:], images, batch)[0]
 
-    def outputs(self, images: np.ndarray, *, batch: int = 1024) -> np.ndarray:
+    def outputs(self, images: np.ndarray, *, batch: int = 256) -> np.ndarray:
         """Return what the class is chosen by in eval mode: the scores, or their :class:`ClassNorm`."""
         scores = self.scores(images, batch=batch)
         if not isinstance(self.norm, ClassNorm):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .extras import requires
-from .model import Model
-from .network import BinaryMLP
-from .nn import BinaryLinear
+from .model import Conv, Layer, Model
+from .network import BinaryNetwork
+from .nn import BinaryConv2d, BinaryLinear, Block, ClassNorm
 
 with requires("train"):
     import torch
@@ -18,33 +18,61 @@ class TwinError(ValueError):
 
 
 @torch.no_grad()
-def twin(model: Model) -> BinaryMLP:
+def twin(model: Model) -> BinaryNetwork:
     """Return the eval-mode network that ``model`` was folded from, with ±1 as its latent weights.
 
-    Its ``trace`` and ``scores`` equal the original's. It takes nothing from ``model``'s
-    thresholds, so comparing the two checks the fold. Raises :class:`TwinError` if ``model`` keeps
-    no BatchNorm.
+    Its ``trace``, ``scores`` and ``outputs`` equal the original's. It takes nothing from ``model``'s
+    thresholds, so comparing the two checks the fold. Pooling comes before BatchNorm: where it came after
+    the sign, folding has made every channel rise, and then both are the same. Raises :class:`TwinError` if
+    ``model`` keeps no BatchNorm, or pools other than 2x2 positions.
     """
-    missing = [layer.name for layer in model.layers[:-1] if layer.name not in model.batchnorm]
-    if missing:
-        raise TwinError(
-            f"model {model.name!r} has no BatchNorm for layer {missing[0]!r}, so its PyTorch "
-            f"network cannot be rebuilt; only models that xnorgrid folded can be compared with PyTorch"
-        )
-    widths = (model.input.size, *(layer.channels for layer in model.layers))
-    network = BinaryMLP(widths, model.input, eps=model.batchnorm_eps)
-    for block, layer in zip(network.hidden, model.layers[:-1], strict=True):
-        _set_weights(block.product, layer.weights)
+    for layer in model.layers[:-1]:
+        if layer.name not in model.batchnorm:
+            raise TwinError(
+                f"model {model.name!r} has no BatchNorm for layer {layer.name!r}, so its PyTorch "
+                f"network cannot be rebuilt; only models that xnorgrid folded can be compared with PyTorch"
+            )
+        if isinstance(layer, Conv) and layer.pool > 2:
+            raise TwinError(
+                f"model {model.name!r} pools {layer.pool}x{layer.pool} positions in layer {layer.name!r}, "
+                f"which the PyTorch layers do not; only pooling of 2x2 can be compared with PyTorch"
+            )
+    blocks = []
+    for layer in model.layers[:-1]:
+        pool = "products" if isinstance(layer, Conv) and layer.pool == 2 else None
+        block = Block(_product(layer), eps=model.batchnorm_eps, pool=pool)
         norm = block.norm
-        rows = torch.tensor(model.batchnorm[layer.name])
-        for target, row in zip(
-            (norm.weight, norm.bias, norm.running_mean, norm.running_var), rows, strict=True
-        ):
+        targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        for target, row in zip(targets, torch.tensor(model.batchnorm[layer.name]), strict=True):
             assert target is not None
             target.copy_(row)
-    _set_weights(network.head, model.layers[-1].weights)
+        blocks.append(block)
+    head = _product(model.layers[-1])
+    assert isinstance(head, BinaryLinear)
+    network = BinaryNetwork(model.input, blocks, head, class_norm=model.affine is not None)
+    if isinstance(network.norm, ClassNorm):
+        # Mean 0 and variance 1, as they come, and nothing added to it: the affine is all there is.
+        network.norm.eps = 0.0
+        gain, offset = torch.tensor(model.affine)
+        network.norm.weight.copy_(gain)
+        network.norm.bias.copy_(offset)
     return network.eval()
 
 
-def _set_weights(product: BinaryLinear, bits: object) -> None:
-    product.weight.copy_(torch.tensor(bits, dtype=torch.float32).mul_(2).sub_(1))
+def _product(layer: Layer) -> BinaryLinear | BinaryConv2d:
+    weights = torch.tensor(layer.weights, dtype=torch.float32).mul_(2).sub_(1)
+    product: BinaryLinear | BinaryConv2d
+    if isinstance(layer, Conv):
+        weights = weights.permute(0, 3, 1, 2)
+        product = BinaryConv2d(
+            weights.shape[1],
+            layer.channels,
+            layer.kernel,
+            stride=layer.stride,
+            padding=layer.padding,
+            fill=layer.fill,
+        )
+    else:
+        product = BinaryLinear(layer.fan_in, layer.channels)
+    product.weight.copy_(weights)
+    return product

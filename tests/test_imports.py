@@ -20,7 +20,17 @@ COCOTB = {"cocotb", "cocotb_tools"}
 #: The torch side: it trains, folds and checks.
 TORCH = {
     f"xnorgrid.{name}"
-    for name in ("checkpoint", "fold", "nn", "train", "train_command", "twin", "verify")
+    for name in (
+        "checkpoint",
+        "fold",
+        "fold_checks",
+        "network",
+        "nn",
+        "train",
+        "train_command",
+        "twin",
+        "verify",
+    )
 }
 #: Opens boards and carries out commands: what ties the parts together.
 TIES = {"xnorgrid.cli", "xnorgrid.commands", "xnorgrid.discovery"}
