@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from . import packing
 from .container import ContainerError, read_container, strict_json, write_container
-from .model import Dense, Input, Model, ModelError
+from .layer_entry import layer_entry, layer_tensors, quoted, require_keys, take_layer
+from .model import Input, Model, ModelError
 
 __all__ = [
     "FORMAT_VERSION",
@@ -46,8 +46,6 @@ _DESCRIPTION_KEYS = {
     *_FIXED,
 }  # fmt: skip
 _INPUT_KEYS = {"kind", "maximum", "shape", "threshold"}
-_LAYER_KEYS = {"name", "op", "shape"}
-_DTYPES = {"weight": np.uint8, "threshold": np.int32, "inverted": np.uint8, "batchnorm": np.float32}
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -138,19 +136,19 @@ def _parse(content: bytes) -> Model:
     if set(metadata) != {"xnorgrid"}:
         raise ModelError(
             "a safetensors file, but not one of this package: its metadata must hold exactly "
-            f"'xnorgrid', not {_names(metadata)}"
+            f"'xnorgrid', not {quoted(metadata)}"
         )
     description = strict_json(metadata["xnorgrid"], "metadata xnorgrid")
     _require_description(description)
     layers, batchnorm = [], {}
     for index, entry in enumerate(description["layers"]):
-        layer = _take_layer(index, entry, tensors)
-        norm = tensors.pop(f"layers.{index}.batchnorm", None)
+        layer, norm = take_layer(index, entry, tensors)
         if norm is not None:
             batchnorm[layer.name] = norm
         layers.append(layer)
+    affine = tensors.pop("affine", None)
     if tensors:
-        raise ModelError(f"tensors that no layer has: {_names(tensors)}")
+        raise ModelError(f"tensors that no layer has: {quoted(tensors)}")
     source = description["input"]
     model = Model(
         name=description["name"],
@@ -160,6 +158,7 @@ def _parse(content: bytes) -> Model:
         provenance=description["provenance"],
         batchnorm=batchnorm,
         batchnorm_eps=description["batchnorm_eps"],
+        affine=affine,
     )
     expected = digest(model)
     if description["sha256"] != expected:
@@ -185,80 +184,21 @@ def _require_description(description: Any) -> None:
             f"format version {str(version)[:20]} found, but this release reads version "
             f"{FORMAT_VERSION}; update xnorgrid or save the model again"
         )
-    _require_keys("metadata xnorgrid", description, _DESCRIPTION_KEYS)
+    require_keys("metadata xnorgrid", description, _DESCRIPTION_KEYS)
     for key, value in _FIXED.items():
         if description[key] != value:
             raise ModelError(
                 f"metadata xnorgrid: {key} must be {value!r}, not {str(description[key])[:60]!r}"
             )
-    _require_keys("metadata xnorgrid: input", description["input"], _INPUT_KEYS)
+    require_keys("metadata xnorgrid: input", description["input"], _INPUT_KEYS)
     if not isinstance(description["layers"], list):
         raise ModelError("metadata xnorgrid: layers must be a list")
 
 
-def _take_layer(index: int, entry: Any, tensors: dict[str, np.ndarray]) -> Dense:
-    """Take layer ``index`` out of ``tensors``, checked against its ``entry`` in the description."""
-    operation = entry.get("op") if isinstance(entry, dict) else None
-    if isinstance(operation, str) and operation != Dense.op:
-        raise ModelError(
-            f"layer {index} ({str(entry.get('name'))[:60]!r}): operation {operation[:60]!r} is not "
-            f"known to this release (known: {Dense.op!r}); a newer xnorgrid may read it"
-        )
-    _require_keys(f"layer {index}", entry, _LAYER_KEYS)
-    shape = entry["shape"]
-    if not (
-        isinstance(shape, list)
-        and len(shape) == 2
-        and all(type(size) is int and 1 <= size <= 8 * MAX_FILE_BYTES for size in shape)
-    ):
-        raise ModelError(f"layer {index}: shape must be [out, in], not {str(shape)[:60]}")
-    out, fan_in = shape
-    row_bytes = packing.word_count(fan_in, 8)
-    prefix = f"layers.{index}."
-    expected = {"weight": (out, row_bytes), "batchnorm": (4, out)}
-    found = {}
-    for part, dtype in _DTYPES.items():
-        tensor = tensors.get(prefix + part)
-        if tensor is None:
-            continue
-        found[part] = tensor
-        part_shape = expected.get(part, (out,))
-        if tensor.dtype != dtype or tensor.shape != part_shape:
-            raise ModelError(
-                f"tensor {prefix + part!r}: must be {np.dtype(dtype)} {part_shape}, "
-                f"not {tensor.dtype} {tensor.shape}"
-            )
-        if part != "batchnorm":
-            del tensors[prefix + part]
-    if "weight" not in found:
-        raise ModelError(f"tensor '{prefix}weight': missing")
-    if ("threshold" in found) != ("inverted" in found):
-        raise ModelError(f"layer {index}: threshold and inverted go together, but one is missing")
-    words = found["weight"].reshape(out, row_bytes, 1)
-    weights = packing.unpack(words, 8, fan_in)
-    if not np.array_equal(packing.pack(weights, 8), words):
-        raise ModelError(f"tensor '{prefix}weight': a padding bit behind input {fan_in - 1} is set")
-    inverted = found.get("inverted")
-    if inverted is not None and inverted.max() > 1:
-        raise ModelError(f"tensor '{prefix}inverted': must hold 0 or 1, not {inverted.max()}")
-    return Dense(
-        name=entry["name"],
-        weights=weights,
-        thresholds=found.get("threshold"),
-        inverted=None if inverted is None else inverted.astype(np.bool_),
-    )
-
-
 def _tensors(model: Model) -> dict[str, np.ndarray]:
-    tensors = {}
+    tensors = {} if model.affine is None else {"affine": model.affine}
     for index, layer in enumerate(model.layers):
-        prefix = f"layers.{index}."
-        tensors[prefix + "weight"] = packing.pack(layer.weights, 8)[..., 0]
-        if layer.thresholds is not None and layer.inverted is not None:
-            tensors[prefix + "threshold"] = layer.thresholds
-            tensors[prefix + "inverted"] = layer.inverted.astype(np.uint8)
-        if layer.name in model.batchnorm:
-            tensors[prefix + "batchnorm"] = model.batchnorm[layer.name]
+        tensors |= layer_tensors(index, layer, model.batchnorm.get(layer.name))
     return tensors
 
 
@@ -274,10 +214,7 @@ def _describe(model: Model, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
             "threshold": model.input.threshold,
         },
         "labels": list(model.labels),
-        "layers": [
-            {"name": layer.name, "op": layer.op, "shape": list(layer.weights.shape)}
-            for layer in model.layers
-        ],
+        "layers": [layer_entry(layer) for layer in model.layers],
         "name": model.name,
         "provenance": model.provenance,
     }
@@ -287,18 +224,3 @@ def _describe(model: Model, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _require_keys(where: str, value: Any, keys: set[str]) -> None:
-    if not isinstance(value, dict):
-        raise ModelError(f"{where}: must be a JSON object")
-    if missing := keys - value.keys():
-        raise ModelError(f"{where}: missing {_names(missing)}")
-    if unknown := value.keys() - keys:
-        raise ModelError(f"{where}: unknown {_names(unknown)}")
-
-
-def _names(names: Any) -> str:
-    shown = sorted(map(str, names))
-    text = ", ".join(repr(name[:60]) for name in shown[:8]) or "nothing"
-    return text + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")

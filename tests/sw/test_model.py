@@ -243,6 +243,12 @@ def limits(thresholds, source=None):
         ),
         (lambda: limits([6, 0, 0]), r"'a': thresholds must be in 0 … 5 \(one more .* 0 has 6"),
         (lambda: limits([0, 14, 12], Input((4,), "pixels", 3)), r"0 … 13 .* channel 1 has 14"),
+        (
+            lambda: cnn(
+                layers=(conv(), hidden("d", 4, 60, [61, 62, 0, 0]), Dense("e", ones(2, 4)))
+            ),
+            r"'d': thresholds must be in 0 … 61 .* channel 1 has 62",
+        ),
         (lambda: cnn(input=Input((60,))), r"input: shape \(60,\) is no feature map"),
         (
             lambda: cnn(input=Input((6, 5, 3))),

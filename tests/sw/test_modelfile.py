@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.resources
 import json
 import tracemalloc
 from itertools import pairwise
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from xnorgrid import modelfile
 from xnorgrid.container import MAX_HEADER_BYTES
-from xnorgrid.model import Dense, Input, Model, ModelError
+from xnorgrid.model import Conv, Dense, Input, Model, ModelError
 
 
 def sample(seed=0, sizes=(6, 11, 3, 4)):
@@ -42,7 +43,30 @@ def sample(seed=0, sizes=(6, 11, 3, 4)):
     )
 
 
+def convolutional():
+    """Pixels, every option of a convolution, an affine; nothing drawn at random."""
+
+    def bits(*shape):
+        return (np.arange(np.prod(shape)) % 7 % 2).astype(np.uint8).reshape(shape)
+
+    flips = np.array([True, False, True])
+    return Model(
+        "cnn",
+        Input((7, 8, 3), "pixels", 255),
+        (
+            Conv("valid", bits(3, 3, 2, 3), np.array([0, 99, 18 * 255 + 1]), flips),
+            Conv("zero", bits(9, 3, 3, 3), np.full(9, 55), padding=(1, 2), fill=0, pool=2),
+            Conv("plus", bits(2, 2, 2, 9), np.array([1, 37]), stride=2, padding=(0, 1), fill=1),
+            Dense("scores", bits(4, 6)),
+        ),
+        batchnorm={"zero": np.arange(36, dtype=np.float32).reshape(4, 9)},
+        affine=np.array([[1, 0.1, -2, 0], [0, 1e-7, 3, -0.0]], np.float32),
+    )
+
+
 CONTENT = modelfile.to_bytes(sample())
+CNN = modelfile.to_bytes(convolutional())
+both = pytest.mark.parametrize("content", [CONTENT, CNN], ids=["dense", "conv"])
 
 
 def split(content):
@@ -68,18 +92,19 @@ def signed(header, description, data):
     return join(header, data)
 
 
-def edited(change):
-    """Return the sample's file after ``change(header, description, data bytearray)``, signed again."""
-    header, data = split(CONTENT)
+def edited(change, content=CONTENT):
+    """Return a file after ``change(header, description, data bytearray)``, signed again."""
+    header, data = split(content)
     data = bytearray(data)
     description = json.loads(header["__metadata__"]["xnorgrid"])
     change(header, description, data)
     return signed(header, description, bytes(data))
 
 
-def test_an_unchanged_edit_is_the_file():
+@both
+def test_an_unchanged_edit_is_the_file(content):
     """The helper signs as the writer does; otherwise the tests below would prove nothing."""
-    assert edited(lambda header, description, data: None) == CONTENT
+    assert edited(lambda header, description, data: None, content) == content
 
 
 @pytest.mark.parametrize("sizes", [(2, 1), (2, 8, 1), (16, 9, 7, 5), (62, 65, 130, 3)])
@@ -92,6 +117,33 @@ def test_round_trip(sizes, tmp_path):
     assert path.read_bytes() == modelfile.to_bytes(modelfile.load(path))
     assert list(tmp_path.iterdir()) == [path]
     assert len(modelfile.digest(model)) == 64 != modelfile.digest(sample(4, sizes))
+
+
+def test_round_trip_of_convolutions(tmp_path):
+    model = convolutional()
+    assert modelfile.from_bytes(CNN) == model
+    assert [layer.op for layer in modelfile.from_bytes(CNN).layers] == ["conv"] * 3 + ["dense"]
+    tensors = safetensors.numpy.load(CNN)
+    assert np.array_equal(tensors["affine"], model.affine)
+    for index, layer in enumerate(model.layers):
+        rows = np.unpackbits(tensors[f"layers.{index}.weight"], axis=1, bitorder="little")
+        assert rows.shape == (layer.channels, -(-layer.fan_in // 8) * 8)
+        assert np.array_equal(rows[:, : layer.fan_in].reshape(layer.weights.shape), layer.weights)
+
+
+def test_the_format_of_convolutions_stays():
+    """A file of this version is read and written alike by every later release."""
+    assert (
+        modelfile.digest(convolutional())
+        == "6b36c4382288e747acf740a417abcb926dbdca5dbcd2f828dbc866fb559111fb"
+    )
+
+
+def test_bundled_models_are_written_as_they_were_read():
+    folder = importlib.resources.files("xnorgrid.models")
+    for name in modelfile.bundled_models():
+        content = (folder / f"{name}.safetensors").read_bytes()
+        assert modelfile.to_bytes(modelfile.load(name)) == content
 
 
 def test_the_safetensors_library_reads_and_writes_the_same_bytes():
@@ -137,15 +189,17 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         modelfile.save(sample(), tmp_path / "no" / "model.safetensors")
 
 
-def test_every_truncation_is_refused():
-    for end in range(len(CONTENT)):
+@both
+def test_every_truncation_is_refused(content):
+    for end in range(len(content)):
         with pytest.raises(ModelError, match=r"model: (truncated|not a model file)"):
-            modelfile.from_bytes(CONTENT[:end])
+            modelfile.from_bytes(content[:end])
 
 
-def test_every_flipped_bit_is_refused():
-    for position in range(len(CONTENT)):
-        damaged = bytearray(CONTENT)
+@both
+def test_every_flipped_bit_is_refused(content):
+    for position in range(len(content)):
+        damaged = bytearray(content)
         damaged[position] ^= 1 << (position % 8)
         with pytest.raises(ModelError):
             modelfile.from_bytes(bytes(damaged))
@@ -269,7 +323,9 @@ def add_tensor(name):
         (set_description("layers", value={}), r"layers must be a list"),
         (set_description("layers", value=[]), r"tensors that no layer has: 'layers.0.batchnorm'"),
         (set_description("layers", 0, value=7), r"layer 0: must be a JSON object"),
-        (set_description("layers", 0, "pad", value=1), r"layer 0: unknown 'pad'"),
+        (set_description("layers", 0, "stride", value=1), r"layer 0: unknown 'stride'"),
+        (set_description("layers", 0, "op", value=None), r"layer 0: op must be a string, not None"),
+        (set_description("layers", 0, "op", value="conv"), r"layer 0: missing 'fill', 'padding'"),
         (
             set_description("layers", 1, "op", value="conv2d"),
             r"layer 1 \('layer 1'\): operation 'conv2d' is not known .* a newer xnorgrid may read it",
@@ -277,9 +333,9 @@ def add_tensor(name):
         (set_description("layers", 0, "name", value="layer 1"), r"name 'layer 1' is taken"),
         (
             set_description("layers", 0, "shape", value=[11]),
-            r"shape must be \[out, in\], not \[11\]",
+            r"layer 0: shape must be \[out, in\], each 1 … 1048576, not \[11\]",
         ),
-        (set_description("layers", 0, "shape", value=[11, 0]), r"\[out, in\], not \[11, 0\]"),
+        (set_description("layers", 0, "shape", value=[11, 0]), r"1 … 1048576, not \[11, 0\]"),
         (set_description("layers", 0, "shape", value=[11, True]), r"shape must be \[out, in\]"),
         (
             set_description("layers", 0, "shape", value=[10, 6]),
@@ -301,6 +357,8 @@ def add_tensor(name):
             r"'layer 0': thresholds must be in 0 … 2147483647",
         ),
         (set_data("layers.0.batchnorm", 135, 0xBF), r"'layer 0': batchnorm must be finite"),
+        (lambda h, d, b: d["layers"][0].pop("op"), r"layer 0: missing 'op'"),
+        (add_tensor("affine"), r"model: affine must be float32 \(2, 4\), not uint8 \(3,\)"),
         (drop("layers.1.weight"), r"tensor 'layers.1.weight': missing"),
         (drop("layers.1.threshold"), r"layer 1: threshold and inverted go together"),
         (drop("layers.1.inverted"), r"layer 1: threshold and inverted go together"),
@@ -345,6 +403,72 @@ def test_wrong_digest_and_spacing():
         modelfile.from_bytes(join(header, split(CONTENT)[1]))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h, d, b: d["layers"][1].pop("pool"), r"layer 1: missing 'pool'"),
+        (set_description("layers", 1, "dilation", value=1), r"layer 1: unknown 'dilation'"),
+        (
+            set_description("layers", 1, "shape", value=[9, 27]),
+            r"layer 1: shape must be \[out, height, width, in\], each 1 … 1048576, not \[9, 27\]",
+        ),
+        (set_description("layers", 1, "shape", value=[9, 3, 3, 3.0]), r"not \[9, 3, 3, 3.0\]"),
+        (
+            set_description("layers", 1, "shape", value=[9, 2**20, 2**20, 2**20]),
+            r"'layers.1.weight': must be uint8 \(9, 144115188075855872\), not uint8 \(9, 4\)",
+        ),
+        (
+            set_description("layers", 1, "shape", value=[9, 1, 9, 3]),
+            r"layer 'zero': padding must be \(rows, columns\), .* \(1, 9\), not \(1, 2\)",
+        ),
+        (
+            set_description("layers", 1, "shape", value=[9, 3, 9, 1]),
+            r"layer 'zero': takes a feature map .* but layer 'valid' gives \(5, 7, 3\)",
+        ),
+        (set_description("layers", 0, "stride", value=0), r"'valid': stride and pool must be in"),
+        (set_description("layers", 0, "stride", value=1.0), r"'valid': stride, fill and pool must"),
+        (
+            set_description("layers", 0, "stride", value=True),
+            r"'valid': stride, fill and pool must",
+        ),
+        (set_description("layers", 0, "pool", value=None), r"'valid': stride, fill and pool must"),
+        (set_description("layers", 0, "pool", value=6), r"'valid': the feature map .* too small"),
+        (set_description("layers", 0, "fill", value=1), r"fill must be .* without padding, not 1"),
+        (set_description("layers", 1, "fill", value=2), r"fill must be -1, 0 or \+1, .* not 2"),
+        (set_description("layers", 1, "fill", value=1), r"'zero': thresholds must be in 0 … 28"),
+        (set_description("layers", 1, "padding", value=1), r"'zero': padding must be a sequence"),
+        (set_description("layers", 1, "padding", value=[1]), r"rows, columns.* not \(1,\)"),
+        (set_description("layers", 1, "padding", value=["1", 1]), r"padding must be integers"),
+        (set_description("layers", 1, "padding", value={}), r"rows, columns.* not \(\)"),
+        (set_description("layers", 1, "padding", value=[0, 0]), r"without padding, not 0"),
+        (
+            set_description("input", "maximum", value=127),
+            r"'valid': thresholds must be in 0 … 2287 .* but channel 2 has 4591",
+        ),
+        (set_description("input", "maximum", value=200), r"a maximum of a power of two less one"),
+        (set_description("input", "shape", value=[168]), r"shape \(168,\) is no feature map"),
+        (set_data("layers.0.weight", 2, 0x10), r"'layers.0.weight': a padding bit behind input 17"),
+        (drop("layers.1.inverted"), r"layer 1: threshold and inverted go together"),
+        (
+            lambda h, d, b: [
+                drop(f"layers.2.{part}")(h, d, b) for part in ("threshold", "inverted")
+            ],
+            r"layer 'plus': a convolution needs thresholds; only a dense layer gives scores",
+        ),
+        (
+            set_header("affine", "shape", [4, 2]),
+            r"affine must be float32 \(2, 4\), not .* \(4, 2\)",
+        ),
+        (set_header("affine", "dtype", "I32"), r"affine must be float32 \(2, 4\), not int32"),
+        (set_data("affine", 3, 0x7F), r"model: affine must be finite"),
+        (add_tensor("affine2"), r"tensors that no layer has: 'affine2'"),
+    ],
+)
+def test_malformed_convolutions_with_a_good_digest(change, message):
+    with pytest.raises(ModelError, match=message):
+        modelfile.from_bytes(edited(change, CNN))
+
+
 def test_claims_are_checked_before_memory_is_taken():
     """A small file that promises large tensors costs no more than its size in memory, roughly."""
     huge = edited(set_header("layers.0.weight", "shape", [2**40, 2**6]))
@@ -385,8 +509,8 @@ def nodes(value, path=()):
 
 @st.composite
 def mutated(draw):
-    """The sample's file with one to three parts of header, description or data changed, signed again."""
-    header, data = split(CONTENT)
+    """A file with one to three parts of header, description or data changed, signed again."""
+    header, data = split(draw(st.sampled_from([CONTENT, CNN])))
     data = bytearray(data)
     description = json.loads(header.pop("__metadata__")["xnorgrid"])
     for _ in range(draw(st.integers(1, 3))):
@@ -412,7 +536,7 @@ def mutated(draw):
     return content if draw(st.integers(0, 9)) else content[: draw(st.integers(0, len(content)))]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_fuzz_only_model_errors_come_out(content):
     model = None
