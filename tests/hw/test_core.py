@@ -1,14 +1,17 @@
 import itertools
 
+import networks
 import numpy as np
 import pytest
+from machine import carry_out
 
 from xnorgrid.compile import compile
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.core import Core, timing
 from xnorgrid.hw.protocol import Region
+from xnorgrid.images import input_values
 from xnorgrid.model import Dense, Input, Model
-from xnorgrid.packing import word_bytes
+from xnorgrid.packing import unpack, word_bytes
 from xnorgrid.sim import reference
 from xnorgrid.sim.bus import read_words, write_words
 from xnorgrid.sim.streams import new_seed, simulate
@@ -32,9 +35,8 @@ SHAPES = {
 }
 
 
-def random_network(rng, sizes=None):
-    """Three dense layers of random odd sizes."""
-    sizes = sizes or [int(n) for n in rng.integers(1, 24, 4)]
+def dense_network(rng, sizes):
+    """Dense layers of random bits and thresholds."""
     layers = []
     for k, (fan_in, outputs) in enumerate(itertools.pairwise(sizes)):
         hidden = k < len(sizes) - 2
@@ -49,98 +51,130 @@ def random_network(rng, sizes=None):
     return Model("random", Input((sizes[0],)), tuple(layers))
 
 
-async def load(ctx, core, weights, presets, instructions):
+async def fill(ctx, core, segment):
     bus = core.memory
     for row in range(core.config.rows):
-        await write_words(ctx, bus, Region.WEIGHTS, row, 0, weights[row])
-        await write_words(ctx, bus, Region.PRESETS, row, 0, presets[row])
-    words = [instructions[k : k + 4] for k in range(0, len(instructions), 4)]
-    await write_words(ctx, bus, Region.PROGRAM, 0, 0, words)
+        for region, base, words in (
+            (Region.WEIGHTS, segment.weight_base, segment.weights[row]),
+            (Region.PRESETS, segment.preset_base, segment.presets[row]),
+        ):
+            await write_words(ctx, bus, region, row, base, words)
 
 
-async def run(ctx, core, **fields):
-    """Run the program and return its cycles."""
-    ctx.set(core.control.run, fields)
-    ctx.set(core.control.start, 1)
-    await ctx.tick()
-    ctx.set(core.control.start, 0)
-    cycles, running = 0, 1
-    while running:
-        *_, running = await ctx.tick().sample(core.control.running)
-        cycles += 1
-    return cycles - 1
+async def run(ctx, core, program, images):
+    """Run ``images``, whole passes of them; each segment's weights are written while the one before runs."""
+    bus, control = core.memory, core.control
+    cols, stride = core.config.cols, program.input_stride
+    for k, words in enumerate(program.pack_images(input_values(program.model, images))):
+        address = program.input_base + k // cols * stride
+        await write_words(ctx, bus, Region.ACTIVATIONS, k % cols, address, words)
+    await fill(ctx, core, program.segments[0])
+    for index, segment in enumerate(program.segments):
+        raw = np.frombuffer(segment.instructions, np.uint8).reshape(-1, 4)
+        await write_words(ctx, bus, Region.PROGRAM, 0, 0, raw)
+        fields = {"passes": len(images) // cols - 1, "columns": cols - 1}
+        fields |= {"input_stride": stride, "output_stride": program.output_stride}
+        ctx.set(control.run, fields)
+        ctx.set(control.start, 1)
+        await ctx.tick()
+        ctx.set(control.start, 0)
+        for following in program.segments[index + 1 : index + 2]:
+            await fill(ctx, core, following)
+        running = 1
+        while running:
+            *_, running = await ctx.tick().sample(control.running)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_random_networks_layer_by_layer(shape):
-    config = SHAPES[shape]
-    rng = np.random.default_rng(new_seed())
-    model = random_network(rng)
-    program = compile(model, config, keep_layers=True)
-    passes = 3
-    images = rng.integers(0, 2, (passes * config.cols, *model.input.shape), dtype=np.uint8)
+async def read_activations(ctx, core, count):
+    """Words (cols, count, bytes) from word 0 on."""
+    size = word_bytes(core.config.lanes)
+    banks = [
+        await read_words(ctx, core.memory, Region.ACTIVATIONS, col, 0, count, size)
+        for col in range(core.config.cols)
+    ]
+    return np.stack(banks)
+
+
+def assert_computes(program, images):
+    """Every word of activations is as the protocol says, and what they mean is the reference's."""
+    model, config = program.model, program.config
+    machine = carry_out(program, input_values(model, images))
     expected = reference.layers(model, images)
-    size = word_bytes(config.lanes)
+    passes = len(images) // config.cols
     core = Core(config)
 
     async def bench(ctx):
-        bus = core.memory
-        await load(ctx, core, program.weights, program.presets, program.instructions)
-        for row in range(config.rows):
-            for region, written in (
-                (Region.WEIGHTS, program.weights[row]),
-                (Region.PRESETS, program.presets[row]),
-            ):
-                read = await read_words(ctx, bus, region, row, 0, *written.shape)
-                assert (read == written).all()
-        for k, words in enumerate(program.pack_images(images)):
-            address = program.input_base + k // config.cols * program.input_words
-            await write_words(ctx, bus, Region.ACTIVATIONS, k % config.cols, address, words)
-        cycles = await run(
-            ctx, core, passes=passes - 1, columns=config.cols - 1,
-            input_stride=program.input_words, output_stride=program.output_words,
-        )  # fmt: skip
+        await run(ctx, core, program, images)
+        timed = timing(config)
+        cycles = program.cycles(passes, timed.turnaround, timed.overhead)
         assert ctx.get(core.control.busy_cycles) == cycles
-        assert cycles == program.cycles(passes, timing(config).turnaround) + timing(config).overhead
-        assert ctx.get(core.control.useful_lanes) == program.operations * len(images)
+        assert ctx.get(core.control.useful_lanes) == reference.operations(model, len(images))
+        memory = await read_activations(ctx, core, 1 + max(machine.written))
+        bits = unpack(memory[:, :, None], config.lanes, config.lanes)
+        assert (bits == machine.activations[:, : bits.shape[1]]).all()
+        for k in range(passes):
+            start = program.output_base + k * program.output_stride
+            got = program.decode_scores(memory[:, start : start + program.output_words])
+            assert (got == expected[-1].scores[k * config.cols : (k + 1) * config.cols]).all()
+        if len(program.segments) > 1:
+            return
+        for index, at in enumerate(program.places[:-1]):  # the last pass is still there
+            words = memory[:, at.result_base : at.result_base + at.result.size]
+            got = program.decode_layer(index, words)
+            assert (got == expected[index].bits[-config.cols :]).all(), at.layer.name
 
-        for k in range(len(images)):
-            address = program.output_base + k // config.cols * program.output_words
-            words = await read_words(
-                ctx, bus, Region.ACTIVATIONS, k % config.cols, address, program.output_words, size
-            )
-            assert (program.decode_scores(words[None])[0] == expected[-1].scores[k]).all()
-        for k in range(len(images) - config.cols, len(images)):  # the last pass is still there
-            for index, place in enumerate(program.places[:-1]):
-                words = await read_words(
-                    ctx, bus, Region.ACTIVATIONS, k % config.cols, place.output_base,
-                    place.output_words, size,
-                )  # fmt: skip
-                bits = program.decode_layer(index, words[None])[0]
-                assert (bits == expected[index].bits[k]).all(), (place.layer.name, k)
+    simulate(core, bench, cycles=400_000)
 
-    simulate(core, bench, cycles=200_000)
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dense_networks_layer_by_layer(shape):
+    rng = np.random.default_rng(new_seed())
+    config = SHAPES[shape]
+    model = dense_network(rng, [int(n) for n in rng.integers(1, 24, 4)])
+    images = rng.integers(0, 2, (3 * config.cols, *model.input.shape), dtype=np.uint8)
+    assert_computes(compile(model, config, keep_layers=True), images)
+
+
+@pytest.mark.parametrize("case", range(12))
+def test_random_networks_on_random_arrays(case):
+    """Convolutions of all kinds; some have weights that are streamed."""
+    rng = np.random.default_rng(new_seed() + case)
+    config = None
+    while config is None:
+        model = networks.random_network(rng, operations=3_000)
+        config = networks.random_config(rng, model)
+    program = compile(model, config, keep_layers=True)
+    passes = min(2, program.max_passes)
+    assert_computes(program, networks.random_images(rng, model, passes * config.cols))
 
 
 def test_a_layer_of_one_word_waits_for_the_layer_before():
     """Results that take longer than the fetch of an instruction are read as soon as they are there."""
-    config = configuration(14, 2, 14)
     rng = np.random.default_rng(new_seed())
-    model = random_network(rng, [14] * 8)
-    program = compile(model, config)
+    config = configuration(14, 2, 14)
+    model = dense_network(rng, [14] * 8)
     images = rng.integers(0, 2, (config.cols, 14), dtype=np.uint8)
+    assert_computes(compile(model, config, keep_layers=True), images)
+
+
+def test_memories_read_back():
+    """Weights and presets, after a run."""
+    rng = np.random.default_rng(new_seed())
+    config = SHAPES["6x4x4, tiles 3x2"]
+    model = dense_network(rng, [20, 13, 9])
+    program = compile(model, config)
+    images = rng.integers(0, 2, (config.cols, 20), dtype=np.uint8)
+    (segment,) = program.segments
     core = Core(config)
 
     async def bench(ctx):
-        await load(ctx, core, program.weights, program.presets, program.instructions)
-        for k, words in enumerate(program.pack_images(images)):
-            await write_words(ctx, core.memory, Region.ACTIVATIONS, k, program.input_base, words)
-        await run(ctx, core, columns=config.cols - 1)
-        for k, scores in enumerate(reference.scores(model, images)):
-            words = await read_words(
-                ctx, core.memory, Region.ACTIVATIONS, k, program.output_base, program.output_words,
-                word_bytes(config.lanes),
-            )  # fmt: skip
-            assert (program.decode_scores(words[None])[0] == scores).all()
+        await run(ctx, core, program, images)
+        for row in range(config.rows):
+            for region, base, written in (
+                (Region.WEIGHTS, segment.weight_base, segment.weights[row]),
+                (Region.PRESETS, segment.preset_base, segment.presets[row]),
+            ):
+                read = await read_words(ctx, core.memory, region, row, base, *written.shape)
+                assert (read == written).all()
 
     simulate(core, bench)
