@@ -1,4 +1,4 @@
-"""What a program puts into the board's memories, as requests that write, check and read it."""
+"""What lies in a board's memories, as requests that write, check and read it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.protocol import MAX_DATA_BYTES, Op, Region
 
-from .compile import Program
+from .compile import Segment
 from .link import Call
 from .packing import word_bytes as bytes_of_word
 
-__all__ = ["MemoryImage", "memory_images", "read_calls"]
+__all__ = ["MemoryImage", "program_image", "read_calls", "weight_images", "zero_words"]
 
 #: Cycles of a checksum per word, besides one per byte.
 _CHECKSUM_CYCLES = 8
@@ -69,14 +70,30 @@ def read_calls(
         yield Call(Op.READ, region, bank, address + start, length=size, reply_bytes=size)
 
 
-def memory_images(program: Program) -> list[MemoryImage]:
-    """Everything that a loaded program consists of."""
-    config = program.config
+def zero_words(config: ArrayConfig) -> list[MemoryImage]:
+    """Word 0 of each weight and activation memory, which is zero."""
     zero = np.zeros((1, bytes_of_word(config.lanes)), np.uint8)
-    instructions = np.frombuffer(program.instructions, np.uint8).reshape(-1, 4)
     return [
-        *(MemoryImage(Region.WEIGHTS, row, 0, words) for row, words in enumerate(program.weights)),
-        *(MemoryImage(Region.PRESETS, row, 0, words) for row, words in enumerate(program.presets)),
+        *(MemoryImage(Region.WEIGHTS, row, 0, zero) for row in range(config.rows)),
         *(MemoryImage(Region.ACTIVATIONS, column, 0, zero) for column in range(config.cols)),
-        MemoryImage(Region.PROGRAM, 0, 0, instructions),
     ]
+
+
+def weight_images(segment: Segment) -> list[MemoryImage]:
+    """Weights and presets of a segment."""
+    return [
+        *(
+            MemoryImage(Region.WEIGHTS, row, segment.weight_base, words)
+            for row, words in enumerate(segment.weights)
+        ),
+        *(
+            MemoryImage(Region.PRESETS, row, segment.preset_base, words)
+            for row, words in enumerate(segment.presets)
+        ),
+    ]
+
+
+def program_image(segment: Segment) -> MemoryImage:
+    """Layer instructions of a segment."""
+    words = np.frombuffer(segment.instructions, np.uint8).reshape(-1, 4)
+    return MemoryImage(Region.PROGRAM, 0, 0, words)

@@ -30,6 +30,9 @@ _MARGIN = 6.0
 #: ... and this many seconds more.
 _GRACE_SECONDS = 1.0
 
+#: Requests of one session at most in :meth:`Session.transfer`: a sequence number has 8 bits.
+_SESSION_REQUESTS = 256
+
 _IDENTIFY = Call(Op.IDENTIFY, reply_bytes=Identity.size // 8)
 _STATUS = Call(Op.STATUS, reply_bytes=StatusReport.size // 8)
 _RESET = Call(Op.RESET)
@@ -58,6 +61,8 @@ class Session:
         #: The session before the present one, while it is uncertain which of them the board is in.
         self._previous: int | None = None
         self._identity: BoardIdentity | None = None
+        #: Requests of the present session so far.
+        self._requests = 0
         #: How often the board was found to have forgotten us, and so perhaps its memories.
         self.losses = 0
         try:
@@ -149,7 +154,7 @@ class Session:
         except BaseException:
             self._previous = previous
             raise
-        self._link.session = previous
+        self._link.session, self._requests = previous, _SESSION_REQUESTS
         return self.report(deadline)
 
     def restart(self, deadline: float) -> None:
@@ -158,11 +163,11 @@ class Session:
 
     def start(self, deadline: float, handshake: Call) -> None:
         """Stop whatever runs, clear the counters, and become the one whom the board listens to."""
-        self._link.new_session()
+        self._new_session()
         self._identify(deadline, handshake)
         # RESET forgets the session, so that its repetition finds none: done is done.
         self._link.execute([_RESET], deadline)
-        self._link.new_session()
+        self._new_session()
         self._identify(deadline, _IDENTIFY)
         self._previous = None
         self._known = True
@@ -173,9 +178,13 @@ class Session:
         Raises :class:`DeviceReset` if the board was not in the session so far.
         """
         handshake = self._handover()
-        self._link.new_session()
+        self._new_session()
         self._identify(deadline, handshake)
         self._previous = None
+
+    def _new_session(self) -> None:
+        self._link.new_session()
+        self._requests = 0
 
     def _handover(self) -> Call:
         """A handshake that the board only accepts in the present session."""
@@ -197,10 +206,37 @@ class Session:
         self, calls: Sequence[Call], deadline: float, progress: Progress | None = None
     ) -> list[bytes]:
         """Carry out ``calls``, all of which have to succeed, and return their replies' data."""
+        self._requests += len(calls)
         replies = self._link.execute(calls, deadline, progress)
         return [checked(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def transfer(
+        self, calls: Sequence[Call], deadline: float, progress: Progress | None = None
+    ) -> list[bytes]:
+        """As :meth:`request`, in a new session whenever this one runs out of sequence numbers.
+
+        So no late reply to a request is ever taken for the reply to another. Only questions for the board's
+        state may come more often than there are numbers.
+        """
+        answers: list[bytes] = []
+        while len(answers) < len(calls):
+            room = _SESSION_REQUESTS - self._requests
+            if room <= 0:
+                self.renew(deadline)
+                continue
+            start = len(answers)
+            part = calls[start : start + room]
+            answers += self.request(part, deadline, _part_of(progress, start, len(calls)))
+        return answers
 
     def report(self, deadline: float) -> Any:
         """Ask for the board's :data:`~xnorgrid.hw.protocol.StatusReport`."""
         [answer] = self.request([_STATUS], deadline)
         return StatusReport.from_bits(int.from_bytes(answer, "little"))
+
+
+def _part_of(progress: Progress | None, start: int, total: int) -> Progress | None:
+    """What to tell of requests from number ``start`` on so that ``progress`` hears of all."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(start + done, total)

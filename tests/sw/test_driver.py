@@ -6,7 +6,7 @@ import pytest
 
 from xnorgrid.batch import batches
 from xnorgrid.compile import ModelDoesNotFit
-from xnorgrid.driver import Board, Counters
+from xnorgrid.driver import Board, Counters, Streaming
 from xnorgrid.errors import (
     BoardError,
     LoadFailed,
@@ -15,11 +15,11 @@ from xnorgrid.errors import (
     PortError,
     ProtocolMismatch,
 )
-from xnorgrid.hw.config import ArrayConfig, preset
+from xnorgrid.hw.config import LINKS, ArrayConfig, preset
 from xnorgrid.hw.protocol import IDENTITY_MAGIC, PROTOCOL_VERSION, Identity, Op
 from xnorgrid.identity import parse_identity
 from xnorgrid.images import ImageError
-from xnorgrid.model import Dense, Input, Model
+from xnorgrid.model import Conv, Dense, Input, Model
 from xnorgrid.sim import reference
 from xnorgrid.sim.boards import open_simulated
 from xnorgrid.sim.streams import new_seed
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_the_input_changes_nothing(board):
     images = rng.integers(0, 2, (3, 20), np.uint8)
     board.load(model)
     with pytest.raises(ModelDoesNotFit):
-        board.load(random_model(rng, (500, 500, 10)))
+        board.load(random_model(rng, (600, 10)))
     with pytest.raises(ImageError):
         board.run(images[:, 1:])
     with pytest.raises(ImageError):
@@ -175,6 +175,7 @@ def test_batches_cover_all_images_once(count):
 
 def identity_bytes(**changes):
     fields = {name: getattr(CONFIG, name) for name, _ in Identity if hasattr(CONFIG, name)}
+    fields |= {"link": LINKS.index(CONFIG.link)}
     fields |= {"magic": IDENTITY_MAGIC, "version": PROTOCOL_VERSION, "build": 5, **changes}
     return Identity.const(fields).as_bits().to_bytes(Identity.size // 8, "little")
 
@@ -227,3 +228,49 @@ def test_progress_of_a_load(board):
     # First all that is written, then all that is checked.
     assert len(complete) == 2 and complete[-1] == len(seen) - 1
     assert all(done < total for k, (done, total) in enumerate(seen) if k not in complete)
+
+
+def random_conv(rng, name, shape, **fields):
+    weights = rng.integers(0, 2, shape, np.uint8)
+    out, fan_in = len(weights), weights[0].size
+    doubled = 1 + (fields.get("fill") == 0)
+    thresholds = rng.integers(0, doubled * fan_in * fields.pop("amplitude", 1) + 2, out)
+    inverted = rng.integers(0, 2, out).astype(bool)
+    return Conv(name, weights, thresholds.astype(np.int32), inverted, **fields)
+
+
+def convolutional(rng):
+    """Zero and constant padding, stride, pooling, pixels of two bits, a class affine; not square."""
+    layers = (
+        random_conv(rng, "first", (7, 3, 3, 1), padding=(1, 1), fill=1, pool=2, amplitude=3),
+        random_conv(rng, "second", (4, 3, 1, 7), padding=(1, 0), fill=0),
+        Dense("dense", rng.integers(0, 2, (9, 24), np.uint8), np.full(9, 12, np.int32)),
+        Dense("scores", rng.integers(0, 2, (5, 9), np.uint8)),
+    )
+    affine = rng.normal(0, 1, (2, 5)).astype(np.float32)
+    return Model("convolutional", Input((6, 5), "pixels", 3), layers, affine=affine)
+
+
+def check(board, model, images):
+    """Compare scores, classes and, if they are kept, all layers with the reference."""
+    expected = reference.layers(model, images)
+    assert np.array_equal(board.run(images), expected[-1].scores)
+    classes = reference.outputs(model, images).argmax(axis=1)
+    assert np.array_equal(board.predict(images), classes)
+    if board.program.keeps_layers:
+        found = board.layers(images)
+        assert list(found) == [layer.name for layer in expected]
+        for layer in expected:
+            assert found[layer.name].shape == layer.values.shape
+            assert np.array_equal(found[layer.name], layer.values)
+
+
+@pytest.mark.parametrize("keep_layers", [False, True])
+def test_convolutions(board, keep_layers):
+    rng = np.random.default_rng(new_seed())
+    model = convolutional(rng)
+    images = rng.integers(0, 4, (5, 6, 5), np.uint8)
+    program = board.load(model, keep_layers=keep_layers)
+    assert len(program.segments) == 1
+    check(board, model, images)
+    assert board.streaming == Streaming()
