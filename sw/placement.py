@@ -188,9 +188,12 @@ def _problems(at: LayerPlace, config: ArrayConfig) -> list[str]:
     """Why ``config`` cannot run a layer however large its memories, each with what would do."""
     problems = []
     if at.accumulator_bits > config.accumulator_bits:
-        sums = max(at.layer.fan_in * at.amplitude, 2 ** (at.accumulator_bits - 1) - 1)
+        sums = at.layer.fan_in * at.amplitude
+        reach = f"its sums reach {sums}"
+        if sums.bit_length() < at.accumulator_bits - 1:
+            reach = f"filling the border around its results counts {at.result.lanes} lanes"
         problems.append(
-            f"its sums reach {sums}, which takes {at.accumulator_bits} accumulator bits, but there are "
+            f"{reach}, which takes {at.accumulator_bits} accumulator bits, but there are "
             f"{config.accumulator_bits}: raise accumulator_bits to {at.accumulator_bits}"
             + (", or feed it fewer bits a pixel" if at.amplitude > 1 else "")
         )

@@ -76,9 +76,7 @@ class Machine:
                         preset,
                     )
                     self.useful_lanes += self.config.cols * (
-                        instruction.last_tile_lanes
-                        if tile == tiles - 1
-                        else instruction.tile_lanes
+                        instruction.last_tile_lanes if tile == tiles - 1 else instruction.tile_lanes
                     )
                     pooled |= (sums < 0).astype(np.uint8)
                 results.append(pooled)

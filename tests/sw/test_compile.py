@@ -5,14 +5,17 @@ import itertools
 import random
 import re
 
+import networks
 import numpy as np
 import pytest
+from machine import carry_out, instructions
 
-from xnorgrid.compile import ModelDoesNotFit, compile, steps
+from xnorgrid.compile import ModelDoesNotFit, UnsupportedLayers, compile
 from xnorgrid.construct import from_arrays
 from xnorgrid.hw.config import ArrayConfig
-from xnorgrid.hw.protocol import LEVELS, Instruction
-from xnorgrid.packing import pack, unpack, unpack_signed
+from xnorgrid.images import input_values
+from xnorgrid.instructions import steps
+from xnorgrid.model import Conv, Dense, Input, Model
 from xnorgrid.sim import reference
 from xnorgrid.sim.streams import new_seed
 
@@ -32,110 +35,110 @@ def network(sizes, seed=0, name="net"):
     return from_arrays(weights, thresholds, inverted=inverted, name=name)
 
 
-def instructions(program):
-    size = Instruction.size // 8
-    raw = [program.instructions[k : k + size] for k in range(0, len(program.instructions), size)]
-    return [Instruction.from_bits(int.from_bytes(word, "little")) for word in raw]
+def bits(rng, *shape):
+    return rng.integers(0, 2, shape, dtype=np.uint8)
 
 
-class Machine:
-    """What the protocol says an array does: memories of bits and layer programs, without any timing."""
-
-    def __init__(self, program):
-        config = program.config
-        self.config = config
-        self.instructions = instructions(program)
-        words = program.weights.shape[1]
-        self.weights = unpack(program.weights, config.lanes, words * config.lanes)
-        self.weights = self.weights.reshape(config.rows, words, config.lanes)
-        self.presets = unpack_signed(program.presets, config.accumulator_bits)
-        self.activations = np.zeros((config.cols, config.activation_depth, config.lanes), np.uint8)
-        self.written = set()
-
-    def run(self, passes, input_stride, output_stride):
-        for k in range(passes):
-            for instruction in self.instructions:
-                self.layer(instruction, k * input_stride, k * output_stride)
-
-    def layer(self, instruction, input_offset, output_offset):
-        counts = [instruction.count[k] + 1 for k in range(len(LEVELS))]
-        assert counts[1:5] == [1, 1, 1, 1] and counts[6:] == [1, 1]
-        address = instruction.activation_base + instruction.pass_input * input_offset
-        weight = instruction.weight_base
-        stream = [[] for _ in range(self.config.cols)]
-        for tile in range(counts[5]):
-            preset = self.presets[:, instruction.preset_base + tile]
-            score = instruction.score_bits
-            sums = np.zeros((self.config.cols, self.config.rows), int)
-            sums += 0 if score else preset
-            for word in range(counts[0]):
-                differ = self.weights[None, :, weight] != self.activations[:, None, address]
-                sums += differ.sum(2)
-                weight += 1
-                last = word == counts[0] - 1
-                step = 0 if last else instruction.step[0]
-                address = (address + step) % (1 << 16)
-            if tile < counts[5] - 1:
-                address = (address + instruction.step[5]) % (1 << 16)
-            half = 1 << (self.config.accumulator_bits - 1)
-            assert (sums >= -half).all() and (sums < half).all()
-            for col, of_column in enumerate(sums):
-                for bit in range(score + 1):
-                    shift = self.config.accumulator_bits - 1 - bit
-                    stream[col] += [int(value) >> shift & 1 for value in of_column]
-        base = instruction.output_base + instruction.pass_output * output_offset
-        place = range(base, base + instruction.output_words)
-        for col, bits in enumerate(stream):
-            padded = np.zeros(len(place) * self.config.lanes, np.uint8)
-            kept = bits[: len(padded)]
-            padded[: len(kept)] = kept
-            self.activations[col, place.start : place.stop] = padded.reshape(len(place), -1)
-        self.written |= set(place)
-
-    def words(self, base, count):
-        """Packed words (cols, count, bytes) from ``base`` on."""
-        bits = self.activations[:, base : base + count]
-        return pack(bits, self.config.lanes)[:, :, 0]
+def convolutions(
+    rng, *, size=(5, 7), padding=(1, 1), fill=-1, pool=1, stride=1, outs=(11, 6), name="net"
+):
+    """Two padded convolutions on 2-bit pixels, then scores."""
+    source = Input((*size, 3), "pixels", 3)
+    shape, layers = source.shape, []
+    for index, out in enumerate(outs):
+        weights = bits(rng, out, 3, 3, shape[2])
+        layer = Conv(
+            f"conv{index}", weights, np.zeros(out, np.int32), bits(rng, out).astype(bool),
+            stride, padding, fill, pool,
+        )  # fmt: skip
+        middle = layer.threshold_limit(1 if index else source.amplitude) // 2
+        thresholds = (middle + rng.integers(-4, 5, out)).astype(np.int32)
+        layers.append(dataclasses.replace(layer, thresholds=thresholds))
+        shape = layers[-1].output_shape(shape)
+    layers.append(Dense("scores", bits(rng, 4, int(np.prod(shape)))))
+    return Model(name, source, tuple(layers))
 
 
-def carry_out(program, images):
-    """Run whole passes of ``images`` and return the machine."""
-    cols = program.config.cols
-    machine = Machine(program)
-    passes = len(images) // cols
-    for index, image in enumerate(images):
-        words = program.pack_images(image[None])[0]
-        bits = unpack(words, program.config.lanes, program.input_words * program.config.lanes)
-        start = program.input_base + index // cols * program.input_words
-        place = machine.activations[index % cols, start : start + program.input_words]
-        place[:] = bits.reshape(place.shape)
-    machine.run(passes, program.input_words, program.output_words)
+def assert_computes(program, images):
+    """Scores of all passes, and all layers of a single one if they are kept, are the reference's."""
+    model, cols = program.model, program.config.cols
+    machine = carry_out(program, input_values(model, images))
+    expected = reference.layers(model, images)
+    for k in range(len(images) // cols):
+        base = program.output_base + k * program.output_stride
+        of_pass = slice(k * cols, (k + 1) * cols)
+        scores = program.decode_scores(machine.words(base, program.output_words))
+        assert np.array_equal(scores, expected[-1].values[of_pass])
+    if program.keeps_layers:
+        for index, at in enumerate(program.places):
+            got = program.decode_layer(index, machine.words(at.result_base, at.result.size))
+            assert np.array_equal(got, expected[index].values), at.layer.name
+    assert machine.useful_lanes == program.operations * len(images)
     return machine
 
 
-@pytest.mark.parametrize("keep_layers", [False, True])
-@pytest.mark.parametrize("case", range(6))
-def test_programs_compute_the_reference(case, keep_layers):
-    rng = random.Random(new_seed() + case)
-    rows, lanes = rng.randint(1, 9), rng.randint(1, 9)
-    config = dataclasses.replace(WIDE, rows=rows, lanes=lanes, activation_depth=4096)
-    config = dataclasses.replace(config, weight_depth=4096, preset_depth=1024)
-    model = network([rng.randint(1, 30) for _ in range(rng.randint(2, 5))], rng.randrange(1 << 32))
-    program = compile(model, config, keep_layers=keep_layers)
-    passes = min(3, program.max_passes)
-    generator = np.random.default_rng(rng.randrange(1 << 32))
-    images = generator.integers(0, 2, (passes * config.cols, model.input.size), dtype=np.uint8)
-    machine = carry_out(program, images)
-    expected = reference.layers(model, images)
-    for k in range(passes):
-        words = machine.words(program.output_base + k * program.output_words, program.output_words)
-        of_pass = slice(k * config.cols, (k + 1) * config.cols)
-        assert np.array_equal(program.decode_scores(words), expected[-1].scores[of_pass])
-    if keep_layers:
-        last = slice(-config.cols, None)
-        for index, place in enumerate(program.places[:-1]):
-            words = machine.words(place.output_base, place.output_words)
-            assert np.array_equal(program.decode_layer(index, words), expected[index].bits[last])
+@pytest.mark.parametrize("case", range(60))
+def test_random_networks_on_random_configurations(case):
+    rng = np.random.default_rng(new_seed() + case)
+    config = None
+    while config is None or not networks.fits(model, config):
+        model = networks.random_network(rng, operations=20_000)
+        config = networks.random_config(rng, model)
+    program = compile(model, config, keep_layers=bool(rng.integers(0, 2)))
+    passes = 1 if program.keeps_layers else min(3, program.max_passes)
+    images = networks.random_images(rng, model, config.cols * passes)
+    assert_computes(program, images)
+
+
+@pytest.mark.parametrize("fill", [-1, 0, 1])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padding(fill, pool, stride):
+    """Rows and columns of padding on every side, with inverted channels before it."""
+    rng = np.random.default_rng(new_seed())
+    padding = (2, 1) if stride * pool > 1 else (1, 2)
+    model = convolutions(rng, size=(11, 13), padding=padding, fill=fill, pool=pool, stride=stride)
+    config = dataclasses.replace(WIDE, weight_depth=4096, activation_depth=4096)
+    config = dataclasses.replace(config, preset_depth=4096, program_depth=256, accumulator_bits=12)
+    program = compile(model, config, keep_layers=True)
+    assert_computes(program, networks.random_images(rng, model, config.cols))
+    # Instructions for windows that reach over an edge are only needed where padding is neither value.
+    [segment] = program.segments
+    assert (len(segment.steps) > 6) == (fill == 0)
+
+
+def test_windows_are_laid_out_where_that_saves_words():
+    """27 inputs of a window are one word of 32 lanes, but nine words of three where they lie."""
+    rng = np.random.default_rng(new_seed())
+    model = convolutions(rng)
+    few = compile(model, dataclasses.replace(WIDE, lanes=32, activation_depth=4096))
+    assert few.places[0].windows_apart and few.places[0].sum_beats == 2
+    assert few.input_words == 2 * 5 * 7
+    narrow = compile(model, dataclasses.replace(WIDE, lanes=3, activation_depth=4096))
+    assert not narrow.places[0].windows_apart and narrow.places[0].sum_beats == 18
+    assert narrow.input_words == 2 * 7 * 9
+
+
+@pytest.mark.parametrize("share", [2, 4, 6])
+def test_weights_that_exceed_the_memory_come_in_segments(share):
+    rng = np.random.default_rng(new_seed())
+    model = convolutions(rng, pool=2, outs=(22, 24))
+    whole = dataclasses.replace(
+        WIDE, rows=2, lanes=2, weight_depth=2048, activation_depth=4096, preset_depth=512
+    )
+    resident = compile(model, whole)
+    assert len(resident.segments) == 1
+    depth = 1 + resident.segments[0].weights.shape[1]
+    program = compile(model, dataclasses.replace(whole, weight_depth=depth // share))
+    assert len(program.segments) > share
+    half = (depth // share - 1) // 2
+    for number, segment in enumerate(program.segments):
+        assert segment.weight_base == 1 + number % 2 * half
+        assert segment.weights.shape[1] <= half
+        assert segment.preset_base == number % 2 * 256
+    loaded = sum(segment.weights.shape[1] for segment in program.segments)
+    assert loaded == resident.segments[0].weights.shape[1]
+    assert_computes(program, networks.random_images(rng, model, 2 * whole.cols))
 
 
 @pytest.mark.parametrize("fan_in", [1, 2, 6])
@@ -149,8 +152,8 @@ def test_every_threshold_at_every_sum(fan_in):
     config = dataclasses.replace(WIDE, rows=4, cols=fan_in + 1, activation_depth=64)
     program = compile(model, config, keep_layers=True)
     images = (np.arange(fan_in)[None] < np.arange(fan_in + 1)[:, None]).astype(np.uint8)
-    place = program.places[0]
-    words = carry_out(program, images).words(place.output_base, place.output_words)
+    at = program.places[0]
+    words = carry_out(program, images).words(at.result_base, at.result.size)
     agreeing = np.arange(fan_in + 1)[:, None]
     assert np.array_equal(program.decode_layer(0, words), (agreeing >= limits) ^ inverted)
 
@@ -171,7 +174,7 @@ def test_accumulator_exactly_wide_enough(fan_in):
     if bits > 3:
         narrow = dataclasses.replace(config, accumulator_bits=bits - 1)
         with pytest.raises(
-            ModelDoesNotFit, match=rf"accumulator_bits is {bits - 1} but {bits} are"
+            UnsupportedLayers, match=rf"takes {bits} accumulator bits, but there are {bits - 1}"
         ):
             compile(from_arrays(hidden, [[0, fan_in + 1]]), narrow)
 
@@ -180,19 +183,16 @@ def test_accumulator_exactly_wide_enough(fan_in):
 def test_nothing_overlaps(keep_layers):
     model = network([40, 17, 30, 8, 21, 9, 4])
     program = compile(model, WIDE, keep_layers=keep_layers)
+    end = program.output_base + program.max_passes * program.output_words
     inputs = range(
         program.input_base, program.input_base + program.max_passes * program.input_words
     )
-    end = program.output_base + program.max_passes * program.output_words
     outputs = range(program.output_base, end)
-    hidden = [
-        range(place.output_base, place.output_base + place.output_words)
-        for place in program.places[:-1]
-    ]
+    hidden = [range(at.result_base, at.result_base + at.result.size) for at in program.places[:-1]]
     together = [inputs, outputs, *(hidden if keep_layers else ())]
     if not keep_layers:
-        for index, place in enumerate(program.places[1:-1]):
-            assert not set(hidden[index]) & set(hidden[index + 1]), place.layer.name
+        for before, after in itertools.pairwise(hidden):
+            assert not set(before) & set(after)
         for words in hidden:
             assert not set(words) & (set(inputs) | set(outputs))
     for a, b in itertools.combinations(together, 2):
@@ -201,14 +201,18 @@ def test_nothing_overlaps(keep_layers):
     assert min(used) == 1 and max(used) < WIDE.activation_depth
     # One more pass would not have fitted.
     assert end + program.input_words + program.output_words > WIDE.activation_depth
+    [segment] = program.segments
     weights = [
-        range(place.weight_base, place.weight_base + place.tiles * place.input_words)
-        for place in program.places
+        range(step.weight_base, step.weight_base + at.tiles * at.weight_words)
+        for step, at in zip(segment.steps, program.places, strict=True)
     ]
-    assert list(itertools.chain(*weights)) == list(range(1, program.weights.shape[1]))
-    tiles = [range(place.preset_base, place.preset_base + place.tiles) for place in program.places]
-    assert list(itertools.chain(*tiles)) == list(range(program.presets.shape[1]))
-    assert not program.weights[:, 0].any()
+    used = range(segment.weight_base, segment.weight_base + segment.weights.shape[1])
+    assert list(itertools.chain(*weights)) == list(used)
+    tiles = [
+        range(step.preset_base, step.preset_base + at.tiles)
+        for step, at in zip(segment.steps, program.places, strict=True)
+    ]
+    assert list(itertools.chain(*tiles)) == list(range(segment.presets.shape[1]))
     assert program.keeps_layers is keep_layers
 
 
@@ -220,70 +224,101 @@ def test_layers_that_are_kept_need_more_memory():
 
 
 def exact(model):
-    """The smallest configuration that holds ``model`` in one pass, by what it uses."""
+    """The smallest configuration that holds ``model`` at once and in one pass, by what it uses."""
     narrow = dataclasses.replace(WIDE, accumulator_bits=6)
     program = compile(model, narrow)
-    per_pass = program.input_words + program.output_words
+    [segment] = program.segments
     return dataclasses.replace(
         narrow,
-        weight_depth=program.weights.shape[1],
-        preset_depth=program.presets.shape[1],
-        activation_depth=program.input_base + per_pass,
-        program_depth=len(program.places),
+        weight_depth=1 + segment.weights.shape[1],
+        preset_depth=segment.presets.shape[1],
+        activation_depth=program.input_base + program.input_words + program.output_words,
+        program_depth=len(segment.steps),
     )
 
 
 def test_exactly_fits_and_still_computes():
+    rng = np.random.default_rng(new_seed())
     model = network([31, 20, 13, 7], 3)
     program = compile(model, exact(model))
-    assert program.max_passes == 1
-    images = np.random.default_rng(0).integers(0, 2, (2, 31), dtype=np.uint8)
-    words = carry_out(program, images).words(program.output_base, program.output_words)
-    assert np.array_equal(program.decode_scores(words), reference.scores(model, images))
+    assert program.max_passes == 1 and len(program.segments) == 1
+    assert_computes(program, networks.random_images(rng, model, 2))
 
 
-@pytest.mark.parametrize(
-    "field",
-    ["weight_depth", "preset_depth", "activation_depth", "program_depth", "accumulator_bits"],
-)
-def test_one_short(field):
+@pytest.mark.parametrize("field", ["weight_depth", "preset_depth", "program_depth"])
+def test_one_word_short_of_resident(field):
+    """What does not fit at once is run in segments, to the same scores."""
+    rng = np.random.default_rng(new_seed())
+    model = network([31, 20, 13, 7], 3)
+    fits = exact(model)
+    short = {field: getattr(fits, field) - 1, "activation_depth": 256}
+    program = compile(model, dataclasses.replace(fits, **short))
+    assert len(program.segments) > 1
+    assert_computes(program, networks.random_images(rng, model, 2))
+
+
+def test_activations_that_do_not_fit():
     model = network([31, 20, 13, 7], 3, name="thirteen")
     fits = exact(model)
-    have = getattr(fits, field)
+    have = fits.activation_depth
     with pytest.raises(ModelDoesNotFit) as caught:
-        compile(model, dataclasses.replace(fits, **{field: have - 1}))
-    # A narrower accumulator also makes the scores' words fewer, so only this field is short.
+        compile(model, dataclasses.replace(fits, activation_depth=have - 1))
     assert str(caught.value) == (
-        f"model 'thirteen' does not fit 3 x 2 x 5 lanes: "
-        f"{field} is {have - 1} but {have} are needed (1 short); "
+        f"model 'thirteen' does not fit 3 x 2 x 5 lanes: activation_depth is {have - 1} but {have} "
+        f"are needed (1 short), most of it by layer 'layer2', which takes 3 words and makes 11; "
         f"preset 'tiny' or 'small' or 'sim' would do"
     )
+    with pytest.raises(ModelDoesNotFit, match="without the results of all layers it may do; "):
+        compile(model, dataclasses.replace(fits, activation_depth=have - 1), keep_layers=True)
 
 
-def test_all_that_is_short_is_listed():
-    model = network([31, 20, 13, 7], 3)
-    starved = ArrayConfig(
-        rows=3, cols=2, lanes=5, weight_depth=2, activation_depth=2, preset_depth=1,
-        program_depth=1, accumulator_bits=3,
-    )  # fmt: skip
-    message = (
-        r"weight_depth is 2 but \d+ are needed \(\d+ short\); preset_depth is 1 .*; "
-        r"activation_depth is 2 .*; program_depth is 1 but 3 .*; accumulator_bits is 3 but 6 "
+def test_a_part_of_a_layer_that_exceeds_half_of_the_memory():
+    model = network([31, 20, 13, 7], 3, name="thirteen")
+    with pytest.raises(ModelDoesNotFit) as caught:
+        compile(model, dataclasses.replace(WIDE, weight_depth=15))
+    assert str(caught.value) == (
+        "model 'thirteen': the smallest part of layer 'layer0' takes 35 words of weights, 5 of presets "
+        "and 1 instructions, but a segment has 7 (half of weight_depth), 32 (half of preset_depth) and "
+        "64 (program_depth); preset 'tiny' or 'small' or 'sim' would do"
     )
-    with pytest.raises(ModelDoesNotFit, match=message):
-        compile(model, starved)
+
+
+def test_every_unsupported_layer_is_listed():
+    rng = np.random.default_rng(new_seed())
+    model = convolutions(rng, name="deep")
+    with pytest.raises(UnsupportedLayers) as caught:
+        compile(model, dataclasses.replace(WIDE, accumulator_bits=5))
+    first = (
+        "its sums reach 81, which takes 8 accumulator bits, but there are 5: raise accumulator_bits to "
+        "8, or feed it fewer bits a pixel"
+    )
+    second = "its sums reach 99, which takes 8 accumulator bits, but there are 5: raise accumulator_bits to 8"
+    third = "its sums reach 210, which takes 9 accumulator bits, but there are 5: raise accumulator_bits to 9"
+    assert caught.value.problems == (("conv0", first), ("conv1", second), ("scores", third))
+    assert str(caught.value) == (
+        f"model 'deep': 3 x 2 x 5 lanes cannot run it: layer 'conv0': {first}; layer 'conv1': {second}; "
+        f"layer 'scores': {third}"
+    )
 
 
 def test_no_preset_is_large_enough():
-    model = network([40_000, 1])
-    with pytest.raises(ModelDoesNotFit, match=re.escape("(1 short); no preset is large enough")):
-        compile(model, dataclasses.replace(WIDE, accumulator_bits=16, weight_depth=1 << 16,
-                                           activation_depth=1 << 16))  # fmt: skip
+    model = network([600_000, 1])
+    with pytest.raises(ModelDoesNotFit, match=re.escape("no preset is large enough; raise these")):
+        compile(model, dataclasses.replace(WIDE, lanes=16, accumulator_bits=24))
+
+
+def test_a_loop_that_counts_too_far():
+    model = network([600_000, 1])
+    with pytest.raises(UnsupportedLayers, match=re.escape(
+        "layer 'layer0': it has 120000 words in a row of its kernel, but a loop counts to 65536: "
+        "make the layer smaller"
+    )):  # fmt: skip
+        compile(model, dataclasses.replace(WIDE, accumulator_bits=24))
 
 
 def test_only_the_sim_preset_is_large_enough():
     with pytest.raises(ModelDoesNotFit, match=r"; preset 'sim' would do$"):
-        compile(network([3000, 40, 4]), WIDE)
+        compile(network([3000, 40, 4]), dataclasses.replace(WIDE, accumulator_bits=16))
 
 
 def test_steps_of_random_nests():
@@ -313,6 +348,6 @@ def test_operations_and_useful_lanes_count_real_weights():
     assert program.operations == 31 * 20 + 20 * 13 + 13 * 7
     lanes = sum(
         instruction.count[5] * instruction.tile_lanes + instruction.last_tile_lanes
-        for instruction in instructions(program)
+        for instruction in instructions(program.segments[0])
     )
     assert lanes == program.operations
