@@ -80,7 +80,7 @@ class Machine:
                     )
                     pooled |= (sums < 0).astype(np.uint8)
                 results.append(pooled)
-                for bit in range(instruction.score_bits):
+                for _ in range(instruction.score_bits):
                     sums = 2 * sums
                     results.append(self._wrapped(sums) < 0)
             bits = np.concatenate(results, axis=1).astype(np.uint8)

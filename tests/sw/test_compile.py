@@ -77,13 +77,19 @@ def assert_computes(program, images):
     return machine
 
 
+def drawn(rng):
+    """A random network and a configuration that it fits."""
+    while True:
+        model = networks.random_network(rng, operations=20_000)
+        config = networks.random_config(rng, model)
+        if config is not None and networks.fits(model, config):
+            return model, config
+
+
 @pytest.mark.parametrize("case", range(60))
 def test_random_networks_on_random_configurations(case):
     rng = np.random.default_rng(new_seed() + case)
-    config = None
-    while config is None or not networks.fits(model, config):
-        model = networks.random_network(rng, operations=20_000)
-        config = networks.random_config(rng, model)
+    model, config = drawn(rng)
     program = compile(model, config, keep_layers=bool(rng.integers(0, 2)))
     passes = 1 if program.keeps_layers else min(3, program.max_passes)
     images = networks.random_images(rng, model, config.cols * passes)
