@@ -7,7 +7,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .bus import MemoryBus, Packet, RunControl, word_bits
-from .config import ArrayConfig
+from .config import LINKS, ArrayConfig
 from .framing import CRC32
 from .protocol import (
     IDENTITY_MAGIC,
@@ -51,6 +51,7 @@ def region_shapes(config: ArrayConfig) -> dict[Region, RegionShape]:
 def identity(config: ArrayConfig, build: int) -> data.Const:
     """Return what a board of ``config`` answers to IDENTIFY; ``build`` fills the 64-bit field."""
     fields = {name: getattr(config, name) for name, _ in Identity if hasattr(config, name)}
+    fields["link"] = LINKS.index(config.link)
     return Identity.const(
         {"magic": IDENTITY_MAGIC, "version": PROTOCOL_VERSION, "build": build, **fields}
     )
@@ -169,7 +170,8 @@ class Commander(wiring.Component):
         m.d.comb += [
             report.tag.eq(tag),
             report.running.eq(control.running),
-            report.done.eq(done),
+            # The cycle in which a run has just ended counts as done, not as neither running nor done.
+            report.done.eq(done | (active & ~control.running)),
             report.busy_cycles.eq(control.busy_cycles),
             report.stalled_cycles.eq(control.stalled_cycles),
             report.useful_lanes.eq(control.useful_lanes),

@@ -9,8 +9,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-__all__ = ["BAUD_TOLERANCE", "PRESETS", "ArrayConfig", "ConfigError", "preset"]
+__all__ = ["BAUD_TOLERANCE", "LINKS", "PRESETS", "ArrayConfig", "ConfigError", "preset"]
 
+#: Kinds of lines to the host. Identity.link is the index.
+LINKS = ("uart", "fifo")
 #: How far the UART's bit rate may be from the nominal one.
 BAUD_TOLERANCE = 0.02
 
@@ -41,7 +43,7 @@ class ArrayConfig:
     #: Words of ``accumulator_bits`` bits in each row's preset memory, one per tile of output channels.
     preset_depth: int
     #: Layer instructions in the program memory.
-    program_depth: int = 16
+    program_depth: int = 64
     #: Signed accumulator width. A layer of fan-in n with P bit-planes needs bits for n * (2**P - 1)
     #: and a sign.
     accumulator_bits: int = 16
@@ -51,11 +53,20 @@ class ArrayConfig:
     tile_cols: int = 1
     #: Clock of the whole accelerator in Hz.
     clock_hz: int = 48_000_000
-    #: Bits per second of the UART. Requires: at least 4 clock cycles a bit, and close to a whole number.
+    #: The line to the host, one of :data:`LINKS`: a UART's two pins, or two streams of bytes with valid
+    #: and ready, up to a byte per cycle each way, as a parallel USB FIFO (FT245, FT2232H, FT600) gives them.
+    link: str = "uart"
+    #: Bits per second of the line, ten for each byte; the host's deadlines rest on it. A UART's bit rate:
+    #: at least 4 clock cycles a bit, and close to a whole number. For a FIFO, what its bridge carries at
+    #: least; the gateware takes whatever comes.
     baud: int = 12_000_000
 
     def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise ConfigError(f"link must be one of {', '.join(LINKS)}, not {self.link!r}")
         for field in dataclasses.fields(self):
+            if field.name == "link":
+                continue
             value = getattr(self, field.name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ConfigError(f"{field.name} must be an integer, not {value!r}")
@@ -80,6 +91,10 @@ class ArrayConfig:
                     f"{part} must divide {whole}, but {getattr(self, whole)} is no multiple of "
                     f"{getattr(self, part)}"
                 )
+        if self.link == "uart":
+            self._check_baud()
+
+    def _check_baud(self) -> None:
         if self.clock_hz < 4 * self.baud:
             raise ConfigError(
                 f"the UART needs at least 4 clock cycles a bit, but {self.clock_hz} Hz is less than "
@@ -95,7 +110,7 @@ class ArrayConfig:
 
     @property
     def clocks_per_bit(self) -> int:
-        """Clock cycles per UART bit, rounded to the nearest whole number."""
+        """Clock cycles per bit of the UART, rounded to the nearest whole number."""
         return round(self.clock_hz / self.baud)
 
     @property
@@ -140,10 +155,11 @@ PRESETS: dict[str, ArrayConfig] = {
         rows=2, cols=2, lanes=32,
         weight_depth=1024, activation_depth=256, preset_depth=256, accumulator_bits=12,
     ),
-    #: 8 x 8 processing elements of 32 lanes: the compiled simulated board. Holds LFC.
+    #: 8 x 8 processing elements of 32 lanes: the compiled simulated board. Holds LFC, and the bit-planes of
+    #: a CIFAR-10 image behind a 3 x 3 kernel.
     "sim": ArrayConfig(
         rows=8, cols=8, lanes=32,
-        weight_depth=16384, activation_depth=1024, preset_depth=1024,
+        weight_depth=16384, activation_depth=16384, preset_depth=2048, link="fifo",
     ),
 }  # fmt: skip
 

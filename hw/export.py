@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import verilog
 from amaranth.lib import wiring
@@ -27,7 +28,7 @@ from .protocol import PROTOCOL_VERSION
 
 __all__ = ["TOP", "build_id", "export", "fingerprint", "main", "to_verilog"]
 
-#: Name of the exported top module. Ports: clk, rst, rx, tx.
+#: Name of the exported top module. Ports: clk, rst and those of the link: rx, tx or i__*, o__*.
 TOP = "accelerator"
 
 #: One ``memory[address] = value;`` of an initial block.
@@ -136,13 +137,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _configuration(name: str, changes: Sequence[str]) -> ArrayConfig:
-    fields = {}
+    fields: dict[str, Any] = {}
     for change in changes:
         field, equals, value = change.partition("=")
-        if not equals or not value.isdecimal() or field not in ArrayConfig.__dataclass_fields__:
-            known = ", ".join(ArrayConfig.__dataclass_fields__)
-            raise ConfigError(f"--set takes FIELD=NUMBER with FIELD one of {known}, not {change!r}")
-        fields[field] = int(value)
+        known = ArrayConfig.__dataclass_fields__
+        if not equals or field not in known or not (value.isdecimal() or field == "link"):
+            raise ConfigError(
+                f"--set takes FIELD=NUMBER or link=KIND with FIELD one of {', '.join(known)}, not "
+                f"{change!r}"
+            )
+        fields[field] = value if field == "link" else int(value)
     return dataclasses.replace(preset(name), **fields)
 
 

@@ -1,9 +1,9 @@
-"""The board's end of the link, from the UART's pins to the memories."""
+"""The board's end of the link, from the pins to the memories."""
 
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,14 +14,23 @@ from .framing import Deframer, Framer
 from .protocol import WINDOW_BYTES
 from .uart import UartReceiver, UartTransmitter
 
-__all__ = ["Link"]
+__all__ = ["Link", "line_members"]
+
+
+def line_members(config: ArrayConfig) -> dict[str, wiring.Member]:
+    """Return the ports towards the host: ``rx`` and ``tx`` of a UART, or ``i`` and ``o`` of a FIFO."""
+    if config.link == "fifo":
+        return {"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))}
+    return {"rx": In(1, init=1), "tx": Out(1, init=1)}
 
 
 class Link(wiring.Component):
-    """Answer the host's requests on a UART: line, queue, frames, commander.
+    """Answer the host's requests: line, queue, frames, commander.
 
-    Queues at least WINDOW_BYTES bytes of requests while a reply leaves. A reply's start bit follows a
-    request's last stop bit by some 20 cycles, plus one per byte of the request and what it asks for.
+    Queues at least WINDOW_BYTES bytes of requests while a reply leaves. On a UART, more are lost and counted;
+    a FIFO waits until there is room. A reply begins some 20 cycles after a request's last byte, plus one
+    per byte of the request and what it asks for. Over a FIFO, where the line is no limit, a WRITE of 256
+    bytes takes 3 cycles a byte and a READ 2.
 
     Parameters
     ----------
@@ -33,9 +42,13 @@ class Link(wiring.Component):
     Members
     -------
     rx : In(1)
-        From the host, asynchronous, 1 when idle.
+        UART: from the host, asynchronous, 1 when idle.
     tx : Out(1)
-        To the host, 1 when idle.
+        UART: to the host, 1 when idle.
+    i : In(stream.Signature(8))
+        FIFO: bytes from the host.
+    o : Out(stream.Signature(8))
+        FIFO: bytes to the host.
     memory : Out(MemoryBus(config))
         The memories.
     control : Out(RunControl())
@@ -47,8 +60,7 @@ class Link(wiring.Component):
         self.build = build
         super().__init__(
             {
-                "rx": In(1, init=1),
-                "tx": Out(1, init=1),
+                **line_members(config),
                 "memory": Out(MemoryBus(config)),
                 "control": Out(RunControl()),
             }
@@ -57,25 +69,30 @@ class Link(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
 
-        clocks_per_bit = self.config.clocks_per_bit
-        m.submodules.receiver = receiver = UartReceiver(clocks_per_bit)
         m.submodules.queue = queue = SyncFIFOBuffered(width=8, depth=WINDOW_BYTES)
         m.submodules.deframer = deframer = Deframer()
         m.submodules.commander = commander = Commander(self.config, self.build)
         m.submodules.framer = framer = Framer()
-        m.submodules.transmitter = transmitter = UartTransmitter(clocks_per_bit)
 
-        m.d.comb += [
-            receiver.rx.eq(self.rx),
-            self.tx.eq(transmitter.tx),
-            commander.bad_frame.eq(deframer.bad_frame),
-            commander.lost_byte.eq(receiver.overrun | receiver.framing_error),
-        ]
-        connect(m, receiver.o, queue.w_stream)
+        if self.config.link == "fifo":
+            connect(m, flipped(self.i), queue.w_stream)
+            connect(m, framer.o, flipped(self.o))
+        else:
+            clocks_per_bit = self.config.clocks_per_bit
+            m.submodules.receiver = receiver = UartReceiver(clocks_per_bit)
+            m.submodules.transmitter = transmitter = UartTransmitter(clocks_per_bit)
+            m.d.comb += [
+                receiver.rx.eq(self.rx),
+                self.tx.eq(transmitter.tx),
+                commander.lost_byte.eq(receiver.overrun | receiver.framing_error),
+            ]
+            connect(m, receiver.o, queue.w_stream)
+            connect(m, framer.o, transmitter.i)
+
+        m.d.comb += commander.bad_frame.eq(deframer.bad_frame)
         connect(m, queue.r_stream, deframer.i)
         connect(m, deframer.o, commander.i)
         connect(m, commander.o, framer.i)
-        connect(m, framer.o, transmitter.i)
         connect(m, commander.memory, flipped(self.memory))
         connect(m, commander.control, flipped(self.control))
 

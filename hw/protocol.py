@@ -151,7 +151,9 @@ Identity = data.StructLayout(
         "rows": 16,
         "cols": 16,
         "lanes": 16,
-        "accumulator_bits": 16,
+        "accumulator_bits": 8,
+        #: The line: index into config.LINKS.
+        "link": 8,
         "program_depth": 16,
         "weight_depth": 32,
         "preset_depth": 32,

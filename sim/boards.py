@@ -1,4 +1,4 @@
-"""Simulated boards: the whole accelerator, driven through its UART pins."""
+"""Simulated boards: the whole accelerator, driven through the pins of its line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xnorgrid.hw.export import build_id, export, fingerprint
 from .cache import cached
 from .compiled_board import CompiledBoard
 from .pysim_board import PysimBoard
-from .simulated import SimulatedBoard
+from .simulated import SimulatedBoard, byte_cycles
 from .verilator import CompileError, NoCompiler, compile_board, cxx, verilator_root
 
 __all__ = ["KINDS", "open_simulated"]
@@ -38,7 +38,7 @@ def _compiled(config: ArrayConfig) -> CompiledBoard:
     try:
         verilog = cached(f"accelerator-{fingerprint(config)[:32]}.v", write_verilog)
         library = compile_board(verilog.read_text())
-        return CompiledBoard(library, config.clocks_per_bit, _describe("compiled", config))
+        return CompiledBoard(library, byte_cycles(config), _describe("compiled", config))
     except OSError as error:
         raise CompileError(
             f"the compiled board cannot be kept or loaded ({error}); set XNORGRID_CACHE to a directory "
@@ -48,7 +48,7 @@ def _compiled(config: ArrayConfig) -> CompiledBoard:
 
 def _pysim(config: ArrayConfig) -> PysimBoard:
     accelerator = Accelerator(config, build_id(config))
-    return PysimBoard(accelerator, config.clocks_per_bit, _describe("pysim", config))
+    return PysimBoard(accelerator, byte_cycles(config), _describe("pysim", config))
 
 
 def open_simulated(

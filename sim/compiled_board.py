@@ -13,8 +13,8 @@ __all__ = ["CompiledBoard"]
 class CompiledBoard(SimulatedBoard):
     """A board in a shared library made by :func:`~xnorgrid.sim.verilator.compile_board`."""
 
-    def __init__(self, library: Path, clocks_per_bit: int, description: str) -> None:
-        super().__init__(description, clocks_per_bit)
+    def __init__(self, library: Path, byte_cycles: int, description: str) -> None:
+        super().__init__(description, byte_cycles)
         functions = ctypes.CDLL(str(library))
         functions.board_create.restype = ctypes.c_void_p
         functions.board_create.argtypes = [ctypes.c_uint32]
@@ -29,7 +29,7 @@ class CompiledBoard(SimulatedBoard):
         ]  # fmt: skip
         self._functions = functions
         self._buffer = ctypes.create_string_buffer(1 << 16)
-        self._handle = functions.board_create(clocks_per_bit)
+        self._handle = functions.board_create(byte_cycles)
         self._calibrate(cycles=2000)
 
     def _run(self, cycles: int, send: bytes, size: int) -> tuple[int, int, bytes]:

@@ -1,10 +1,12 @@
-// A board made of a verilated accelerator and the host's end of its UART, for use through ctypes.
+// A board made of a verilated accelerator and the host's end of its line, for use through ctypes.
 //
 // Time passes only inside board_run(): the same calls always give the same cycles.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 #include "Vaccelerator.h"
 #include "verilated.h"
@@ -74,17 +76,83 @@ struct Receiver {
     }
 };
 
-struct Board {
-    VerilatedContext context;
-    std::unique_ptr<Vaccelerator> top;
+// The host's end of a line: `start` a byte when `idle`, `drive` the pins before the clock's edge, and after
+// it `step`, which returns true when `byte` holds a new byte from the board.
+
+struct UartLine {
     Sender sender;
     Receiver receiver;
 
-    explicit Board(uint32_t clocks_per_bit)
-        : top(new Vaccelerator(&context)), sender{clocks_per_bit}, receiver{clocks_per_bit} {
+    explicit UartLine(uint32_t byte_cycles) : sender{byte_cycles / 10}, receiver{byte_cycles / 10} {}
+
+    bool idle() const { return sender.idle(); }
+    void start(uint8_t byte) { sender.start(byte); }
+    uint8_t byte() const { return uint8_t(receiver.shift); }
+    uint32_t quiet() const { return receiver.quiet; }
+
+    template <class Top> void drive(Top &top) { top.rx = sender.line(); }
+    template <class Top> void sample(Top &) {}
+    template <class Top> bool step(Top &top) {
+        sender.step();
+        return receiver.step(top.tx);
+    }
+};
+
+// Offers a byte until it is taken and takes what it is offered, both in the same cycle if need be.
+struct FifoLine {
+    bool offered = false;
+    bool taken = false;
+    bool arrived = false;
+    uint8_t outgoing = 0;
+    uint8_t incoming = 0;
+    uint32_t quiet_cycles = 0;
+
+    explicit FifoLine(uint32_t) {}
+
+    bool idle() const { return !offered; }
+    void start(uint8_t byte) {
+        outgoing = byte;
+        offered = true;
+    }
+    uint8_t byte() const { return incoming; }
+    uint32_t quiet() const { return quiet_cycles; }
+
+    template <class Top> void drive(Top &top) {
+        top.i___05Fvalid = offered;
+        top.i___05Fpayload = outgoing;
+        top.o___05Fready = 1;
+    }
+    template <class Top> void sample(Top &top) {
+        taken = offered && top.i___05Fready;
+        arrived = top.o___05Fvalid;
+        incoming = top.o___05Fpayload;
+    }
+    template <class Top> bool step(Top &) {
+        if (taken) offered = false;
+        quiet_cycles = arrived ? 0 : quiet_cycles + 1;
+        return arrived;
+    }
+};
+
+template <class Top, class = void> struct LineOf {
+    using type = FifoLine;
+};
+template <class Top> struct LineOf<Top, std::void_t<decltype(std::declval<Top>().rx)>> {
+    using type = UartLine;
+};
+using Line = LineOf<Vaccelerator>::type;
+
+struct Board {
+    VerilatedContext context;
+    std::unique_ptr<Vaccelerator> top;
+    Line line;
+    uint32_t byte_cycles;
+
+    explicit Board(uint32_t byte_cycles)
+        : top(new Vaccelerator(&context)), line{byte_cycles}, byte_cycles{byte_cycles} {
         top->clk = 0;
         top->rst = 0;
-        top->rx = 1;
+        line.drive(*top);
         top->eval();
     }
 };
@@ -93,7 +161,8 @@ struct Board {
 
 extern "C" {
 
-void *board_create(uint32_t clocks_per_bit) { return new Board(clocks_per_bit); }
+// `byte_cycles` is the time of a byte: on a UART of its ten bits, on a FIFO the silence that ends a reply.
+void *board_create(uint32_t byte_cycles) { return new Board(byte_cycles); }
 
 void board_destroy(void *handle) { delete static_cast<Board *>(handle); }
 
@@ -106,30 +175,27 @@ uint64_t board_run(void *handle, uint64_t cycles, const uint8_t *send, size_t se
                    int until_received) {
     Board &board = *static_cast<Board *>(handle);
     Vaccelerator &top = *board.top;
-    Sender sender = board.sender;
-    Receiver receiver = board.receiver;
-    const uint32_t quiet = 10 * receiver.clocks_per_bit;
+    Line line = board.line;
     size_t out = 0, in = 0;
     uint64_t cycle = 0;
     while (cycle < cycles && in < receive_size) {
-        if (sender.idle()) {
+        if (line.idle()) {
             if (out < send_size)
-                sender.start(send[out++]);
+                line.start(send[out++]);
             else if (until_sent)
                 break;
         }
-        top.rx = sender.line();
+        line.drive(top);
         top.clk = 0;
         top.eval();
+        line.sample(top);
         top.clk = 1;
         top.eval();
         cycle++;
-        sender.step();
-        if (receiver.step(top.tx)) receive[in++] = uint8_t(receiver.shift);
-        if (until_received && in != 0 && receiver.quiet >= quiet) break;
+        if (line.step(top)) receive[in++] = line.byte();
+        if (until_received && in != 0 && line.quiet() >= board.byte_cycles) break;
     }
-    board.sender = sender;
-    board.receiver = receiver;
+    board.line = line;
     *sent = out;
     *received = in;
     return cycle;

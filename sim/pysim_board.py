@@ -15,23 +15,25 @@ _PERIOD = 1e-6
 
 
 class PysimBoard(SimulatedBoard):
-    """A component with ports rx and tx on Amaranth's simulator.
+    """A component with ports ``rx`` and ``tx``, or ``i`` and ``o``, on Amaranth's simulator.
 
-    The host's end of the UART wakes once a bit, not once a cycle, because every wake-up costs as much as
-    simulating an idle array.
+    The host's end of the line wakes when there is something to do, not once a cycle, because every wake-up
+    costs as much as simulating an idle array.
     """
 
-    def __init__(self, component: wiring.Component, clocks_per_bit: int, description: str) -> None:
-        super().__init__(description, clocks_per_bit)
-        self._bit = clocks_per_bit * _PERIOD
+    def __init__(self, component: wiring.Component, byte_cycles: int, description: str) -> None:
+        super().__init__(description, byte_cycles)
+        self._byte = byte_cycles * _PERIOD
+        self._bit = self._byte / 10
         self._outgoing: deque[int] = deque()
         self._sending = False
         self._incoming = bytearray()
         self._component = component
         self._simulator = Simulator(component)
         self._simulator.add_clock(_PERIOD)
-        self._simulator.add_testbench(self._send, background=True)
-        self._simulator.add_testbench(self._receive, background=True)
+        uart = "rx" in component.signature.members
+        for bench in (self._send, self._receive) if uart else (self._offer, self._take):
+            self._simulator.add_testbench(bench, background=True)
         self._elapsed = 0
         self._calibrate(cycles=self._byte_cycles * 10)
 
@@ -65,6 +67,32 @@ class PysimBoard(SimulatedBoard):
             await ctx.delay(self._bit)
             if ctx.get(tx):
                 self._incoming.append(byte)
+
+    async def _offer(self, ctx) -> None:
+        i = self._component.i
+        while True:
+            if not self._outgoing:
+                await ctx.delay(self._byte)
+                continue
+            self._sending = True
+            ctx.set(i.valid, 1)
+            ready = 1
+            while self._outgoing or not ready:
+                if ready:
+                    ctx.set(i.payload, self._outgoing.popleft())
+                *_, ready = await ctx.tick().sample(i.ready)
+            ctx.set(i.valid, 0)
+            self._sending = False
+
+    async def _take(self, ctx) -> None:
+        o = self._component.o
+        ctx.set(o.ready, 1)
+        while True:
+            if not ctx.get(o.valid):
+                await ctx.edge(o.valid, 1)
+            *_, valid, payload = await ctx.tick().sample(o.valid, o.payload)
+            if valid:
+                self._incoming.append(payload)
 
     def _run(self, cycles: int, send: bytes, size: int) -> tuple[int, int, bytes]:
         self._outgoing.extend(send)

@@ -5,30 +5,41 @@ from __future__ import annotations
 import abc
 import time
 
+from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.transport import Transport, TransportError
 
-__all__ = ["SimulatedBoard"]
+__all__ = ["SimulatedBoard", "byte_cycles"]
 
 #: Wall-clock seconds of simulation between two looks at the clock.
 _SLICE = 0.02
 #: A busy array simulates more slowly than the idle one that is timed, and the machine has other work.
 _MARGIN = 4.0
+#: Cycles of silence after which a reply on a FIFO has ended: longer than the gaps between its words.
+_FIFO_SILENCE = 40
+
+
+def byte_cycles(config: ArrayConfig) -> int:
+    """Clock cycles of silence on the line of ``config`` that mean that no byte is on its way.
+
+    On a UART a byte's ten bits; a FIFO carries a byte in each cycle, but not within a reply's gaps.
+    """
+    return _FIFO_SILENCE if config.link == "fifo" else 10 * config.clocks_per_bit
 
 
 class SimulatedBoard(Transport):
-    """A simulated accelerator behind its UART pins.
+    """A simulated accelerator behind the pins of its line, a UART or a FIFO.
 
     Simulated time passes only inside :meth:`write` and :meth:`read`, so the same calls give the same
-    cycles. Not for use by two threads at once.
+    cycles. Not for use by two threads at once. ``byte_cycles`` is what :func:`byte_cycles` returns.
     """
 
     #: Clock cycles simulated so far.
     cycles: int
 
-    def __init__(self, description: str, clocks_per_bit: int) -> None:
+    def __init__(self, description: str, byte_cycles: int) -> None:
         self.description = description
         self.cycles = 0
-        self._byte_cycles = 10 * clocks_per_bit
+        self._byte_cycles = byte_cycles
         self._received = bytearray()
         self._closed = False
         self._cycles_per_second = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from xnorgrid.hw.config import ArrayConfig, ConfigError
+from xnorgrid.hw.config import LINKS, ArrayConfig, ConfigError
 from xnorgrid.hw.protocol import IDENTITY_MAGIC, PROTOCOL_VERSION, Identity
 
 from .errors import NotXnorgrid, ProtocolMismatch
@@ -48,9 +48,10 @@ def parse_identity(reply: bytes, where: str) -> BoardIdentity:
             f"version, or install the package that belongs to it"
         )
     identity = Identity.from_bits(bits)
-    names = [field.name for field in dataclasses.fields(ArrayConfig)]
+    values = {field.name: int(identity[field.name]) for field in dataclasses.fields(ArrayConfig)}
+    link = dict(enumerate(LINKS)).get(values.pop("link"), "unknown")
     try:
-        config = ArrayConfig(**{name: int(identity[name]) for name in names})
+        config = ArrayConfig(**values, link=link)
     except ConfigError as error:
         raise ProtocolMismatch(
             f"{where} describes an array that cannot be ({error}): load a bitstream built from this version"

@@ -5,9 +5,10 @@ import pytest
 
 from xnorgrid.frames import parse_reply
 from xnorgrid.hw.commander import Commander, region_shapes
-from xnorgrid.hw.config import preset
+from xnorgrid.hw.config import LINKS, preset
 from xnorgrid.hw.protocol import (
     IDENTITY_MAGIC,
+    PROTOCOL_VERSION,
     Identity,
     Op,
     Region,
@@ -114,7 +115,10 @@ class Model:
         self.session = session
         names = [name for name, _ in Identity if hasattr(self.config, name)]
         fields = {name: getattr(self.config, name) for name in names}
-        value = Identity.const({**fields, "magic": IDENTITY_MAGIC, "version": 1, "build": BUILD})
+        fields["link"] = LINKS.index(self.config.link)
+        value = Identity.const(
+            {**fields, "magic": IDENTITY_MAGIC, "version": PROTOCOL_VERSION, "build": BUILD}
+        )
         return Status.OK, value.as_bits().to_bytes(Identity.size // 8, "little")
 
     def run(self, session, length, data):
@@ -378,6 +382,30 @@ def test_a_new_session_does_not_abort_a_run():
     _, replies = converse(IDENTIFY, first, other, second)
     assert statuses(replies) == [Status.OK, Status.OK, Status.OK, Status.BUSY]
     assert replies[2].running
+
+
+@pytest.mark.parametrize("after", range(24))
+def test_a_run_is_running_or_done_in_every_cycle(after):
+    board = Board(CONFIG, random.Random(0), 0.0)
+    ended = []
+
+    async def ends(ctx):
+        await ctx.tick().until(board.dut.control.running)
+        await ctx.tick().repeat(60 + after)
+        ctx.set(board.dut.control.running, 0)
+        ended.append(True)
+
+    async def host(ctx):
+        await board.request(ctx, IDENTIFY)
+        await board.request(ctx, request_bytes(Op.RUN, session=5, data=run_bytes(9)))
+        seen = []
+        while not seen or not seen[-1].done:
+            reply = await board.request(ctx, request_bytes(Op.STATUS, session=5))
+            seen.append(StatusReport.from_bits(int.from_bytes(reply.data, "little")))
+            assert seen[-1].running != seen[-1].done
+        assert ended and len(seen) > 1
+
+    simulate(board.dut, host, monitors=[board.memories, board.sequencer, ends])
 
 
 def test_an_overlong_write_is_refused():

@@ -30,6 +30,9 @@ def test_presets_are_found_by_name():
             {"clock_hz": 100_000_000},
             "100000000 Hz divided by whole numbers gives 12500000 baud at best, too far from 12000000",
         ),
+        ({"link": "usb"}, "link must be one of uart, fifo, not 'usb'"),
+        ({"link": 1}, "link must be one of uart, fifo, not 1"),
+        ({"link": "fifo", "baud": 0}, "baud must be at least 1, not 0"),
     ],
 )
 def test_what_cannot_be_built(changes, message):
@@ -43,3 +46,16 @@ def test_what_cannot_be_built(changes, message):
 )
 def test_clocks_per_bit(clock_hz, baud, clocks):
     assert dataclasses.replace(TINY, clock_hz=clock_hz, baud=baud).clocks_per_bit == clocks
+
+
+@pytest.mark.parametrize("clock_hz", [10_000_000, 100_000_000])
+def test_a_fifo_goes_with_any_clock(clock_hz):
+    assert dataclasses.replace(TINY, link="fifo", clock_hz=clock_hz).baud == TINY.baud
+    with pytest.raises(ConfigError):
+        dataclasses.replace(TINY, clock_hz=clock_hz)
+
+
+def test_small_boards_keep_to_the_uart():
+    assert {name: config.link for name, config in PRESETS.items()} == {
+        "tiny": "uart", "small": "uart", "sim": "fifo"
+    }  # fmt: skip

@@ -61,6 +61,15 @@ def test_export_writes_verilog_and_its_configuration(tmp_path, capsys):
     assert str(output) in capsys.readouterr().out
 
 
+def test_export_of_a_board_with_a_fifo(tmp_path):
+    output = tmp_path / "board.v"
+    assert main(["--config", "tiny", "--set", "link=fifo", "-o", str(output)]) == 0
+    ports = re.search(r"^module accelerator\((.*)\);", output.read_text(), re.M)[1]
+    streams = {f"{name}__{part}" for name in "io" for part in ("payload", "valid", "ready")}
+    assert set(ports.split(", ")) == {"clk", "rst", *streams}
+    assert json.loads((tmp_path / "board.json").read_text())["config"]["link"] == "fifo"
+
+
 def test_export_is_reproducible_and_free_of_paths():
     first = export(preset("tiny"))
     assert first == export(preset("tiny"))
@@ -79,9 +88,11 @@ def test_fingerprint_tells_configurations_apart():
     ("arguments", "message"),
     [
         (["--config", "huge"], "no array configuration is called 'huge'; known: tiny"),
-        (["--set", "rows"], "--set takes FIELD=NUMBER with FIELD one of rows, cols"),
+        (["--set", "rows"], "--set takes FIELD=NUMBER or link=KIND with FIELD one of rows, cols"),
         (["--set", "rows=x"], "not 'rows=x'"),
         (["--set", "colour=1"], "not 'colour=1'"),
+        (["--set", "link=usb"], "link must be one of uart, fifo, not 'usb'"),
+        (["--set", "link"], "or link=KIND with FIELD one of rows, cols"),
         (["--set", "rows=0"], "rows must be at least 1"),
         (["--config", "tiny", "-o", "/nowhere/a.v"], "No such file or directory: '/nowhere/a.v'"),
     ],

@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import random
 
 import pytest
@@ -6,29 +8,69 @@ from xnorgrid.frames import FrameDecoder, encode_request, parse_reply
 from xnorgrid.hw.config import preset
 from xnorgrid.hw.link import Link
 from xnorgrid.hw.protocol import WINDOW_BYTES, Op, Region, Status, StatusReport
-from xnorgrid.sim.streams import new_seed, simulate
+from xnorgrid.sim.streams import new_seed, put, simulate
 
 CONFIG = preset("tiny")
+FIFO = dataclasses.replace(CONFIG, link="fifo")
 SESSION = 0xDBC0
 
 
 class Board:
-    """A link with memories made of Python; the host sees its pins."""
+    """A link with memories made of Python; the host sees its pins.
 
-    def __init__(self):
-        self.dut = Link(CONFIG)
+    In each cycle a FIFO's bridge pauses with probability ``stalls``. ``replied`` tells when replies ended.
+    """
+
+    def __init__(self, config=CONFIG, stalls=0.0):
+        self.config = config
+        self.stalls = stalls
+        self.rng = random.Random(new_seed())
+        self.dut = Link(config)
         self.memory = {}
         self.decoder = FrameDecoder()
         self.replies = []
+        self.cycles = 0
+        self.replied = []
 
     async def send(self, ctx, line, cycles_per_bit=CONFIG.clocks_per_bit):
-        """Send bytes back to back."""
+        """Send bytes back to back, or as the FIFO takes them."""
+        if self.config.link == "fifo":
+            for byte in line:
+                await put(ctx, self.dut.i, byte)
+        else:
+            await self.send_bits(ctx, line, cycles_per_bit)
+
+    async def send_bits(self, ctx, line, cycles_per_bit):
         for byte in line:
             for bit in [0, *(byte >> k & 1 for k in range(8)), 1]:
                 ctx.set(self.dut.rx, bit)
                 await ctx.tick().repeat(cycles_per_bit)
 
     async def listen(self, ctx):
+        if self.config.link == "uart":
+            await self.listen_to_bits(ctx)
+        o, offered = self.dut.o, None
+        while True:
+            ready = self.rng.random() >= self.stalls
+            ctx.set(o.ready, ready)
+            *_, valid, byte = await ctx.tick().sample(o.valid, o.payload)
+            if offered is not None:
+                assert (valid, byte) == (1, offered), "an offer was not held until taken"
+            offered = byte if valid and not ready else None
+            if valid and ready:
+                self.heard(byte)
+
+    def heard(self, byte):
+        found = list(map(parse_reply, self.decoder.feed(bytes([byte]))))
+        self.replies += found
+        self.replied += [self.cycles] * len(found)
+
+    async def count(self, ctx):
+        while True:
+            await ctx.tick()
+            self.cycles += 1
+
+    async def listen_to_bits(self, ctx):
         clocks = CONFIG.clocks_per_bit
         while True:
             *_, tx = await ctx.tick().sample(self.dut.tx)
@@ -41,7 +83,7 @@ class Board:
                 for _ in range(clocks):
                     await ctx.tick()
                 assert ctx.get(self.dut.tx) == 1
-                self.replies += map(parse_reply, self.decoder.feed(bytes([byte])))
+                self.heard(byte)
 
     async def memories(self, ctx):
         port = self.dut.memory
@@ -67,12 +109,18 @@ class Board:
         raise AssertionError(f"{len(self.replies)} replies instead of {count}")
 
     def run(self, host):
-        simulate(self.dut, host, monitors=[self.listen, self.memories], cycles=2_000_000)
+        monitors = [self.count, self.listen, self.memories]
+        simulate(self.dut, host, monitors=monitors, cycles=2_000_000)
 
 
-def test_a_full_window_of_requests_loses_nothing():
-    rng = random.Random(new_seed())
-    board = Board()
+@pytest.mark.parametrize(
+    ("config", "stalls"),
+    [(CONFIG, 0.0), (FIFO, 0.0), (FIFO, 0.6)],
+    ids=["uart", "fifo", "fifo with pauses"],
+)
+def test_a_full_window_of_requests_loses_nothing(config, stalls):
+    board = Board(config, stalls)
+    rng = board.rng
     frames = [encode_request(Op.IDENTIFY, 0, SESSION)]
     expected = [None]
     # Reads first: while their replies leave, all the rest has to wait in the queue.
@@ -104,10 +152,17 @@ def test_a_full_window_of_requests_loses_nothing():
     assert [board.memory[1, 1, 3 + k] for k in range(64)] == list(data)
 
 
-@pytest.mark.parametrize("garbage", ["random", "ends", "break", "wrong baud", "half a frame"])
-def test_garbage_then_a_request(garbage):
-    rng = random.Random(new_seed())
-    board = Board()
+@pytest.mark.parametrize(
+    ("config", "garbage"),
+    [
+        *((CONFIG, name) for name in ["random", "ends", "break", "wrong baud", "half a frame"]),
+        *((FIFO, name) for name in ["random", "ends", "half a frame"]),
+    ],
+    ids=lambda part: getattr(part, "link", part),
+)
+def test_garbage_then_a_request(config, garbage):
+    board = Board(config)
+    rng = board.rng
     write = encode_request(
         Op.WRITE, 9, SESSION, region=Region.PROGRAM, address=1, data=rng.randbytes(8)
     )
@@ -126,9 +181,10 @@ def test_garbage_then_a_request(garbage):
             await board.send(ctx, write * 3, cycles_per_bit=7)
         else:
             await board.send(ctx, write[: len(write) // 2])
-        # A line that was cut in the middle of a byte needs the time of one to settle.
-        ctx.set(board.dut.rx, 1)
-        await ctx.tick().repeat(11 * CONFIG.clocks_per_bit)
+        if config.link == "uart":
+            # A line that was cut in the middle of a byte needs the time of one to settle.
+            ctx.set(board.dut.rx, 1)
+            await ctx.tick().repeat(11 * CONFIG.clocks_per_bit)
         before = len(board.replies)
         await board.send(ctx, write)
         await board.send(ctx, encode_request(Op.STATUS, 10, SESSION))
@@ -140,3 +196,60 @@ def test_garbage_then_a_request(garbage):
     assert len(board.memory) == 2
     report = StatusReport.from_bits(int.from_bytes(status.data, "little"))
     assert (report.bad_frames + report.lost_bytes > 0) == (garbage != "ends")
+
+
+def test_a_fifo_waits_where_a_uart_would_lose():
+    """More than the queue holds, to a board that cannot send: nothing is lost, nothing overtakes."""
+    board = Board(FIFO, stalls=1.0)
+    data = board.rng.randbytes(256)
+    frames = [encode_request(Op.IDENTIFY, 0, SESSION)]
+    for seq in range(1, 12):
+        bank = seq % 3
+        frames.append(
+            encode_request(Op.WRITE, seq, SESSION, region=Region.WEIGHTS, bank=bank, data=data)
+        )
+    frames.append(encode_request(Op.STATUS, 12, SESSION))
+    line = b"".join(frames)
+    taken = 0
+
+    async def host(ctx):
+        nonlocal taken
+        ctx.set(board.dut.i.valid, 1)
+        waited = 0
+        while waited < 2000:
+            ctx.set(board.dut.i.payload, line[taken])
+            *_, ready = await ctx.tick().sample(board.dut.i.ready)
+            taken += ready
+            waited = 0 if ready else waited + 1
+        ctx.set(board.dut.i.valid, 0)
+        assert WINDOW_BYTES < taken < len(line)
+        assert not board.replies
+        board.stalls = 0.0
+        await board.send(ctx, line[taken:])
+        await board.wait(ctx, len(frames))
+
+    board.run(host)
+    assert [reply.seq for reply in board.replies] == list(range(len(frames)))
+    assert {reply.status for reply in board.replies} == {Status.OK.value}
+    report = StatusReport.from_bits(int.from_bytes(board.replies[-1].data, "little"))
+    assert report.bad_frames == report.lost_bytes == 0
+    assert [board.memory[1, 2, k] for k in range(256)] == list(data)
+
+
+@pytest.mark.parametrize(("op", "cycles"), [(Op.WRITE, 700), (Op.READ, 500)])
+def test_cycles_of_a_full_frame_on_a_fifo(op, cycles):
+    """The commander is the limit where the line is none: back to back, without escapes, words of 4 bytes."""
+    board = Board(FIFO)
+    frames = [encode_request(Op.IDENTIFY, 0, SESSION)]
+    for seq in range(1, 8):
+        data = {"data": bytes(256)} if op is Op.WRITE else {"length": 256}
+        frames.append(encode_request(op, seq, SESSION, region=Region.PROGRAM, **data))
+
+    async def host(ctx):
+        await board.send(ctx, b"".join(frames))
+        await board.wait(ctx, len(frames))
+
+    board.run(host)
+    gaps = [after - before for before, after in itertools.pairwise(board.replied)]
+    print(gaps)
+    assert max(gaps[2:]) <= cycles

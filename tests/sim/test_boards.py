@@ -1,11 +1,13 @@
+import dataclasses
 import time
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnorgrid.hw.config import preset
+from xnorgrid.driver import Board
+from xnorgrid.hw.config import LINKS, preset
 from xnorgrid.hw.export import TOP, to_verilog
 from xnorgrid.sim import verilator
 from xnorgrid.sim.boards import open_simulated
@@ -14,7 +16,8 @@ from xnorgrid.sim.pysim_board import PysimBoard
 from xnorgrid.sim.verilator import CompileError, NoCompiler, compile_board
 from xnorgrid.transport import TransportError
 
-CLOCKS_PER_BIT = 5
+#: 5 clock cycles a bit on a UART.
+BYTE_CYCLES = 50
 
 
 class Loopback(wiring.Component):
@@ -41,10 +44,46 @@ class Silent(wiring.Component):
         return m
 
 
-def open_board(kind, component, clocks_per_bit=CLOCKS_PER_BIT):
+class FifoLoopback(wiring.Component):
+    """Stands in for the accelerator: takes a byte in every third cycle and sends it back."""
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    def elaborate(self, platform):
+        m = Module()
+        turn = Signal(range(3))
+        room = ~self.o.valid | self.o.ready
+        m.d.sync += turn.eq(Mux(turn == 2, 0, turn + 1))
+        m.d.comb += self.i.ready.eq((turn == 0) & room)
+        with m.If(room):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid & (turn == 0)),
+                self.o.payload.eq(self.i.payload),
+            ]
+        return m
+
+
+class FifoSilent(wiring.Component):
+    """A board without gateware: takes nothing and says nothing."""
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += [self.i.ready.eq(0), self.o.valid.eq(0), self.o.payload.eq(self.i.payload)]
+        return m
+
+
+ECHO = {"uart": Loopback, "fifo": FifoLoopback}
+SILENT = {"uart": Silent, "fifo": FifoSilent}
+
+
+def open_board(kind, component, byte_cycles=BYTE_CYCLES):
     if kind == "pysim":
-        return PysimBoard(component, clocks_per_bit, "stand-in")
-    return CompiledBoard(compile_board(to_verilog(component, TOP)), clocks_per_bit, "stand-in")
+        return PysimBoard(component, byte_cycles, "stand-in")
+    return CompiledBoard(compile_board(to_verilog(component, TOP)), byte_cycles, "stand-in")
 
 
 def read_all(board, size, timeout=10):
@@ -56,12 +95,13 @@ def read_all(board, size, timeout=10):
 
 
 kinds = pytest.mark.parametrize("kind", ["pysim", "compiled"])
+links = pytest.mark.parametrize("link", LINKS)
 
 
 @kinds
 @pytest.mark.parametrize("clocks_per_bit", [4, 5, 16])
 def test_every_byte_value_comes_back(kind, clocks_per_bit):
-    board = open_board(kind, Loopback(), clocks_per_bit)
+    board = open_board(kind, Loopback(), 10 * clocks_per_bit)
     sent = bytes(range(256))
     board.write(sent, timeout=30)
     assert read_all(board, len(sent)) == sent
@@ -70,8 +110,20 @@ def test_every_byte_value_comes_back(kind, clocks_per_bit):
 
 
 @kinds
-def test_read_returns_at_most_size_bytes_and_keeps_the_rest(kind):
-    board = open_board(kind, Loopback())
+def test_a_fifo_is_fed_as_fast_as_it_takes(kind):
+    board = open_board(kind, FifoLoopback())
+    before = board.cycles
+    sent = bytes(range(256)) * 4
+    board.write(sent, timeout=30)
+    assert 3 * len(sent) - 3 <= board.cycles - before <= 3 * len(sent) + BYTE_CYCLES
+    assert read_all(board, len(sent)) == sent
+    board.close()
+
+
+@kinds
+@links
+def test_read_returns_at_most_size_bytes_and_keeps_the_rest(kind, link):
+    board = open_board(kind, ECHO[link]())
     board.write(b"abcdef", timeout=10)
     assert 1 <= len(first := board.read(2, 10)) <= 2
     assert first + read_all(board, 6 - len(first)) == b"abcdef"
@@ -79,10 +131,11 @@ def test_read_returns_at_most_size_bytes_and_keeps_the_rest(kind):
 
 
 @kinds
-def test_same_calls_give_same_cycles(kind):
+@links
+def test_same_calls_give_same_cycles(kind, link):
     cycles = []
     for _ in range(2):
-        board = open_board(kind, Loopback())
+        board = open_board(kind, ECHO[link]())
         for chunk in (b"a", b"bc" * 20, b"d"):
             board.write(chunk, timeout=10)
             assert read_all(board, len(chunk)) == chunk
@@ -92,8 +145,9 @@ def test_same_calls_give_same_cycles(kind):
 
 
 @kinds
-def test_time_does_not_pass_between_calls(kind):
-    board = open_board(kind, Loopback())
+@links
+def test_time_does_not_pass_between_calls(kind, link):
+    board = open_board(kind, ECHO[link]())
     before = board.cycles
     time.sleep(0.05)
     assert board.cycles == before
@@ -101,9 +155,10 @@ def test_time_does_not_pass_between_calls(kind):
 
 
 @kinds
+@links
 @pytest.mark.parametrize("timeout", [0, 0.2])
-def test_read_from_a_silent_board_ends_in_time(kind, timeout):
-    board = open_board(kind, Silent())
+def test_read_from_a_silent_board_ends_in_time(kind, link, timeout):
+    board = open_board(kind, SILENT[link]())
     started = time.monotonic()
     assert board.read(10, timeout) == b""
     assert timeout <= time.monotonic() - started < timeout + 1
@@ -111,8 +166,9 @@ def test_read_from_a_silent_board_ends_in_time(kind, timeout):
 
 
 @kinds
-def test_write_that_takes_too_long_says_how_far_it_came(kind):
-    board = open_board(kind, Silent())
+@links
+def test_write_that_takes_too_long_says_how_far_it_came(kind, link):
+    board = open_board(kind, SILENT[link]())
     started = time.monotonic()
     with pytest.raises(TransportError, match=r"stand-in took only \d+ of 10000000 bytes in 0.1 s"):
         board.write(bytes(10_000_000), timeout=0.1)
@@ -121,8 +177,9 @@ def test_write_that_takes_too_long_says_how_far_it_came(kind):
 
 
 @kinds
-def test_closed_board_refuses(kind):
-    board = open_board(kind, Silent())
+@links
+def test_closed_board_refuses(kind, link):
+    board = open_board(kind, SILENT[link]())
     board.close()
     board.close()
     with pytest.raises(TransportError, match="stand-in is closed"):
@@ -132,13 +189,23 @@ def test_closed_board_refuses(kind):
 
 
 @kinds
-def test_slowdown_is_never_below_the_measured_one(kind):
-    board = open_board(kind, Loopback())
+@links
+def test_slowdown_is_never_below_the_measured_one(kind, link):
+    board = open_board(kind, ECHO[link]())
     before, started = board.cycles, time.perf_counter()
     board.write(bytes(100), timeout=30)
     measured = 48_000_000 * (time.perf_counter() - started) / (board.cycles - before)
     assert board.slowdown(48_000_000) >= max(1, measured)
     board.close()
+
+
+@kinds
+@links
+def test_the_accelerator_answers_over_either_line(kind, link):
+    config = dataclasses.replace(preset("tiny"), link=link)
+    with Board(open_simulated(kind, config), config=config) as board:
+        assert board.config == config
+        assert board.counters.bad_frames == board.counters.lost_bytes == 0
 
 
 def test_damaged_library_is_compiled_again(tmp_path, monkeypatch):
