@@ -17,8 +17,9 @@ from .errors import NotLoaded
 from .identity import BoardIdentity
 from .images import input_values
 from .link import Call, Progress
+from .loaded import Loaded, Streaming
 from .model import Model
-from .runs import REPORT_BYTES, Loaded, Streaming
+from .runs import REPORT_BYTES, Runs
 from .session import Session
 from .transport import Transport
 
@@ -77,7 +78,7 @@ class Board:
         reopen: Callable[[], Transport] | None = None,
         timeout: float | None = None,
     ) -> None:
-        self._loaded: Loaded | None = None
+        self._runs: Runs | None = None
         #: The session's losses when the program was loaded; more since then, and it may be gone.
         self._losses = 0
         self._session = Session(transport, config, reopen, timeout)
@@ -90,7 +91,7 @@ class Board:
 
     def close(self) -> None:
         """Release the port or the simulator. May be called twice."""
-        self._loaded = None
+        self._runs = None
         self._session.close()
 
     @property
@@ -116,17 +117,17 @@ class Board:
     @property
     def program(self) -> Program | None:
         """The loaded model as it was compiled for this board, if any."""
-        return self._loaded.program if self._loaded else None
+        return self._runs.program if self._runs else None
 
     @property
     def array_seconds(self) -> float:
         """Wall-clock seconds from the start of runs to the report of their end, since the last load."""
-        return self._loaded.array_seconds if self._loaded else 0.0
+        return self._runs.array_seconds if self._runs else 0.0
 
     @property
     def streaming(self) -> Streaming:
         """What it took to run the model in segments, since the last load."""
-        return self._loaded.streaming if self._loaded else Streaming()
+        return self._runs.loaded.streaming if self._runs else Streaming()
 
     @property
     def counters(self) -> Counters:
@@ -154,11 +155,11 @@ class Board:
         self._session.require_open()
         program = compile_model(model, self.config, keep_layers=keep_layers)
         loaded = Loaded(self._session, program)
-        self._loaded = None
+        self._runs = None
         deadline = self._session.deadline(timeout, loaded.load_calls())
         with self._session.conversation(deadline, fresh=True):
             loaded.load(deadline, progress)
-        self._loaded = loaded
+        self._runs = Runs(self._session, loaded)
         self._losses = self._session.losses
         return program
 
@@ -168,14 +169,14 @@ class Board:
         For what images must look like, and the :class:`~xnorgrid.images.ImageError` if they do not, see
         :func:`~xnorgrid.images.input_values`. Raises :class:`~xnorgrid.errors.NotLoaded` without a model.
         """
-        loaded = self._require_loaded()
-        values = input_values(loaded.program.model, images)
-        return loaded.run(values, [len(loaded.program.places) - 1], timeout)[0]
+        runs = self._require_runs()
+        values = input_values(runs.program.model, images)
+        return runs.run(values, [len(runs.program.places) - 1], timeout)[0]
 
     def predict(self, images: ArrayLike, *, timeout: float | None = None) -> np.ndarray:
         """Return the class of each image, (N,) int64: the first of the model's largest outputs."""
         scores = self.run(images, timeout=timeout)
-        model = self._require_loaded().program.model
+        model = self._require_runs().program.model
         return np.argmax(model.outputs(scores), axis=1)
 
     def layers(self, images: ArrayLike, *, timeout: float | None = None) -> dict[str, np.ndarray]:
@@ -185,15 +186,15 @@ class Board:
         (N, classes) int32. Raises :class:`~xnorgrid.errors.NotLoaded` unless the model was loaded with
         ``keep_layers=True``.
         """
-        loaded = self._require_loaded()
-        program = loaded.program
+        runs = self._require_runs()
+        program = runs.program
         if not program.keeps_layers:
             raise NotLoaded(
                 "the model was loaded without its layers' results: load it with keep_layers=True"
             )
         values = input_values(program.model, images)
         names = [place.layer.name for place in program.places]
-        return dict(zip(names, loaded.run(values, range(len(names)), timeout), strict=True))
+        return dict(zip(names, runs.run(values, range(len(names)), timeout), strict=True))
 
     def reset(self, *, timeout: float | None = None) -> None:
         """Stop a run and clear the counters. The model stays loaded if the board still holds it."""
@@ -201,8 +202,8 @@ class Board:
         with self._session.conversation(deadline):
             self._session.restart(deadline)
 
-    def _require_loaded(self) -> Loaded:
+    def _require_runs(self) -> Runs:
         self._session.require_open()
-        if self._loaded is None or self._session.losses != self._losses:
+        if self._runs is None or self._session.losses != self._losses:
             raise NotLoaded("no model is loaded on the board: load one with board.load(model)")
-        return self._loaded
+        return self._runs

@@ -1,106 +1,41 @@
-"""A compiled model on a board: what of it lies in the memories, and runs of images through it."""
+"""Runs of images through a loaded model."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from xnorgrid.hw.protocol import Op, Region, Run, StatusReport
 
 from .batch import Batch, batches
-from .compile import Program
-from .errors import DeviceReset, LoadFailed
-from .link import Call, Progress
-from .memory_image import MemoryImage, program_image, read_calls, weight_images, zero_words
+from .errors import DeviceReset
+from .link import Call
+from .loaded import Loaded, Streaming
+from .memory_image import MemoryImage, read_calls
 from .packing import word_bytes
 from .session import Session
 
-__all__ = ["REPORT_BYTES", "Loaded", "Streaming"]
+__all__ = ["REPORT_BYTES", "Runs"]
 
 REPORT_BYTES = StatusReport.size // 8
 
 
-@dataclass(frozen=True)
-class Streaming:
-    """What it took to run a model in segments, since it was loaded; all 0 for one that needs none.
+class Runs:
+    """Runs batches of images through the model that is ``loaded`` on the board behind ``session``.
 
-    Seconds are those of the board: wall-clock time, or on a simulated board its cycles at the clock's rate.
+    All of a batch goes through each segment before the next. While the array runs one segment, the weights of
+    the next are written into the other half of the memories; its instructions are when the array rests.
     """
 
-    #: Runs of one segment each.
-    segments: int = 0
-    #: Weights, presets and instructions that were written for them, without frames around them.
-    bytes: int = 0
-    #: In which the array ran, from the board's own counter.
-    array_seconds: float = 0.0
-    #: In which it stood still for weights and instructions: from the end of a segment's run to the start of
-    #: the next one's, without the transfer of images and results between batches.
-    waiting_seconds: float = 0.0
-
-
-class Loaded:
-    """A program on the board behind ``session``.
-
-    A model of one segment is written once, by :meth:`load`. Of more, the first two are, one into each half of
-    the memories, and read back by checksum. In a run each segment's instructions are written before its
-    start, and the weights of one that is not in its half while the array works on the other half. These
-    weights are covered by the CRC-32 of each frame and the board's answer to it, not by a checksum: that
-    would need the array to rest for as long as it takes to read them, and faulty memories were found
-    when both halves were checked.
-
-    After an exception in a run, halves whose contents are uncertain count as empty and are written again.
-    """
-
-    def __init__(self, session: Session, program: Program) -> None:
+    def __init__(self, session: Session, loaded: Loaded) -> None:
         self._session = session
-        self.program = program
+        self.loaded = loaded
+        self.program = loaded.program
         #: Wall-clock seconds from the start of runs to the report of their end.
         self.array_seconds = 0.0
-        self.streaming = Streaming()
-        self._weights = [
-            [call for image in weight_images(segment) for call in image.writes()]
-            for segment in program.segments
-        ]
-        self._instructions = [list(program_image(segment).writes()) for segment in program.segments]
-        #: Segments whose weights are in the lower and upper half, and whose instructions are written.
-        self._halves: list[int | None] = [None, None]
-        self._ready: int | None = None
         self._tag = 0
-
-    def memory_images(self) -> list[MemoryImage]:
-        """What :meth:`load` writes."""
-        segments = self.program.segments
-        return [
-            *zero_words(self.program.config),
-            *(image for segment in segments[:2] for image in weight_images(segment)),
-            program_image(segments[0]),
-        ]
-
-    def load(self, deadline: float, progress: Progress | None) -> None:
-        """Write what lies in the memories at first and read it back by checksum."""
-        images = self.memory_images()
-        writes = [call for image in images for call in image.writes()]
-        checks = [check for image in images for check in image.checks()]
-        self._session.transfer(writes, deadline, progress)
-        answers = self._session.transfer([call for call, _ in checks], deadline, progress)
-        for (call, checksum), answer in zip(checks, answers, strict=True):
-            if int.from_bytes(answer, "little") != checksum:
-                raise LoadFailed(
-                    f"{self._session.transport.description}: {call} reads back with checksum "
-                    f"{answer[::-1].hex()} instead of {checksum:08x}: a memory of the board is faulty, or "
-                    f"another program writes to it; load the model again"
-                )
-        self._halves = [0, 1 if len(self._weights) > 1 else None]
-        self._ready = 0
-
-    def load_calls(self) -> list[Call]:
-        """The requests of :meth:`load`: for deadlines."""
-        images = self.memory_images()
-        checks = [call for image in images for call, _ in image.checks()]
-        return [*(call for image in images for call in image.writes()), *checks]
 
     def run(
         self, values: np.ndarray, layers: Sequence[int], timeout: float | None
@@ -115,7 +50,7 @@ class Loaded:
             for index in layers
         ]
         # Hidden results of a resident model are those of the last pass.
-        kept = len(program.segments) > 1 or all(program.places[index].scores for index in layers)
+        kept = self._segmented or all(program.places[index].scores for index in layers)
         runs = list(batches(len(values), program.config.cols, program.max_passes if kept else 1))
         if not runs:
             return results
@@ -129,13 +64,45 @@ class Loaded:
         return results
 
     def _run_batch(self, values: np.ndarray, batch: Batch, deadline: float, *, last: bool) -> None:
-        """Write the images of a batch and run all segments on them."""
+        """Write the images of a batch and run all segments on them; ``last`` if no other batch follows."""
+        session, loaded = self._session, self.loaded
+        busy = session.report(deadline).busy_cycles if self._segmented else 0
         # A request or reply of an earlier run, come late or repeated, would be as good as one of this.
-        self._session.renew(deadline)
-        self._session.transfer(self._image_calls(values, batch), deadline)
+        session.renew(deadline)
+        resting_since = self._now()
+        loaded.write_weights(0, deadline)
+        loaded.write_instructions(0, deadline)
+        waited = self._now() - resting_since
+        session.transfer(self._image_calls(values, batch), deadline)
+        ended = self._now()
         for number in range(len(self.program.segments)):
-            self._start(number, batch, deadline)
-            self._await_end(deadline)
+            if number:
+                session.renew(deadline)
+                loaded.write_instructions(number, deadline)
+            started = self._start(batch, deadline)
+            if number:
+                waited += max(0.0, started - ended)
+            following = loaded.next_to_write(number, last=last)
+            if following is not None:
+                loaded.write_weights(following, deadline)
+            cycles = self._await_end(deadline) - busy
+            busy += cycles
+            # Nobody saw the run end while weights were written; the board counts its cycles.
+            seconds = cycles / self.program.config.clock_hz
+            ended = started + seconds
+            if self._segmented:
+                loaded.streaming += Streaming(segments=1, array_seconds=seconds)
+        if self._segmented:
+            loaded.streaming += Streaming(waiting_seconds=waited)
+
+    @property
+    def _segmented(self) -> bool:
+        return len(self.program.segments) > 1
+
+    def _now(self) -> float:
+        """Seconds of the board's time: a simulated board has its own."""
+        cycles = getattr(self._session.transport, "cycles", None)
+        return time.perf_counter() if cycles is None else cycles / self.program.config.clock_hz
 
     def _image_calls(self, values: np.ndarray, batch: Batch) -> list[Call]:
         program = self.program
@@ -149,7 +116,8 @@ class Loaded:
                 calls += MemoryImage(Region.ACTIVATIONS, column, address, part).writes()
         return calls
 
-    def _start(self, number: int, batch: Batch, deadline: float) -> None:
+    def _start(self, batch: Batch, deadline: float) -> float:
+        """Start a run; return when that was, in :meth:`_now`'s time."""
         self._tag = (self._tag + 1) % (1 << 16)
         run = Run.const(
             {
@@ -163,8 +131,10 @@ class Loaded:
         start = Call(Op.RUN, data=run.as_bits().to_bytes(Run.size // 8, "little"))
         self._started = time.perf_counter()
         self._session.request([start], deadline)
+        return self._now()
 
-    def _await_end(self, deadline: float) -> None:
+    def _await_end(self, deadline: float) -> int:
+        """Wait for the end of the run; return the board's busy cycles so far."""
         done = False
         while not done:
             report = self._session.report(deadline)
@@ -175,6 +145,7 @@ class Loaded:
                     f"the board; make sure of that and load the model again"
                 )
         self.array_seconds += time.perf_counter() - self._started
+        return int(report.busy_cycles)
 
     def _read_results(self, index: int, batch: Batch, deadline: float) -> np.ndarray:
         """Output words of layer ``index`` for each image of a batch: (images, words, bytes) uint8."""
@@ -199,10 +170,13 @@ class Loaded:
         # The sequencer knows how long the array rests between layers; that is longer.
         turnaround = 2 * config.rows + config.cols + 100
         frames = 6 + len(layers) * config.cols
-        calls = []
+        calls = self.loaded.stream_calls(len(runs))
         for batch in runs:
             calls.append(Call(Op.RUN, cycles=program.cycles(batch.passes, turnaround)))
             payload = batch.passes * words * word_bytes(config.lanes)
             calls += [Call(Op.READ, reply_bytes=payload)] * batch.columns
+            if self._segmented:
+                # Each pass has frames of its own.
+                frames = 6 * len(program.segments) + (1 + len(layers)) * batch.passes * config.cols
             calls += [Call(Op.STATUS, reply_bytes=REPORT_BYTES)] * frames
         return calls
