@@ -64,14 +64,14 @@ def random_images(rng, model, count):
 
 
 def random_config(rng, model, **fields):
-    """Draw an array on which ``model`` runs with all of its layers' results kept; ``None`` if it finds none.
+    """Draw an array on which ``model`` runs with all of its layers' results kept.
 
-    Memories and accumulator are as small as they can be, or somewhat larger; a weight memory may
-    be so small that weights are streamed.
+    Memories and accumulator are as small as they can be, or somewhat larger. About half the time that
+    means weights that are streamed, segment by segment, while the array runs.
     """
-    config = random_array(rng, **fields)
-    if not fits(model, config):
-        return None
+    config, streamed = random_array(rng, **fields), rng.random() < 0.5
+    while not fits(model, config, streamed=streamed):
+        config = random_array(rng, **fields)
     names = [
         "weight_depth",
         "activation_depth",
@@ -79,11 +79,11 @@ def random_config(rng, model, **fields):
         "program_depth",
         "accumulator_bits",
     ]
-    for name in rng.permutation(names):
-        least = _least(model, config, str(name))
+    for name in map(str, rng.permutation(names)):
+        least = _least(model, config, name, streamed)
         slack = int(rng.choice([0, 0, 1, rng.integers(0, 50)]))
         value = min(least + slack, getattr(config, name))
-        config = dataclasses.replace(config, **{str(name): value})
+        config = dataclasses.replace(config, **{name: value})
     return config
 
 
@@ -103,16 +103,16 @@ def random_array(rng, **fields):
             continue
 
 
-def fits(model, config):
-    """Whether ``model`` compiles for ``config`` with all layers' results kept."""
+def fits(model, config, *, streamed=True):
+    """Whether ``model`` compiles with all results kept, and in one segment unless ``streamed``."""
     try:
-        compile(model, config, keep_layers=True)
+        program = compile(model, config, keep_layers=True)
     except ModelDoesNotFit:
         return False
-    return True
+    return streamed or len(program.segments) == 1
 
 
-def _least(model, config, name):
+def _least(model, config, name, streamed):
     """Smallest value of a field with which ``model`` still fits."""
     low, high = 0, getattr(config, name)
     while high - low > 1:
@@ -122,8 +122,10 @@ def _least(model, config, name):
         except ConfigError:
             low = middle
             continue
-        good = fits(model, smaller)
-        low, high = (low, middle) if good else (middle, high)
+        if fits(model, smaller, streamed=streamed):
+            high = middle
+        else:
+            low = middle
     return high
 
 
