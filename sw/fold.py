@@ -88,7 +88,7 @@ def fold(
         provenance=provenance or {},
         batchnorm=batchnorm,
         batchnorm_eps=eps,
-        affine=norm.affine().numpy() if isinstance(norm, ClassNorm) else None,
+        affine=norm.gain_and_offset().numpy() if isinstance(norm, ClassNorm) else None,
     )
 
 

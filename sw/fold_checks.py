@@ -89,7 +89,7 @@ def head_problems(network: BinaryNetwork) -> list[str]:
         return [f"they come from a {type(head).__name__}; use BinaryLinear"]
     found = _product_problems(head)
     if isinstance(norm, ClassNorm):
-        if not torch.isfinite(norm.affine()).all():
+        if not torch.isfinite(norm.gain_and_offset()).all():
             found.append(
                 "their ClassNorm has a value that is not finite or a negative variance; "
                 "train the network again with a lower rate"

@@ -119,7 +119,7 @@ class BinaryNetwork(nn.Module):
         scores = self.scores(images, batch=batch)
         if not isinstance(self.norm, ClassNorm):
             return scores
-        gain, offset = self.norm.affine().cpu().numpy().astype(np.float64)
+        gain, offset = self.norm.gain_and_offset().cpu().numpy().astype(np.float64)
         return scores * gain + offset
 
     @torch.no_grad()

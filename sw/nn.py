@@ -205,12 +205,13 @@ class TensorNorm(nn.Module):
 class ClassNorm(nn.BatchNorm1d):
     """BatchNorm of scores: a gain and an offset for each class, which can change their order.
 
-    In eval mode scores are multiplied and added in float64 by the float32 :meth:`affine`. An integer score
-    times a float32 is exact there, so that numpy, which does the same on the host, gives the same outputs.
+    In eval mode scores are multiplied and added in float64 by the float32 :meth:`gain_and_offset`. An
+    integer score times a float32 is exact there, so that numpy, which does the same on the host, gives the
+    same outputs.
     """
 
     @torch.no_grad()
-    def affine(self) -> Tensor:
+    def gain_and_offset(self) -> Tensor:
         """Return float32 (2, classes): gain and offset of each class in eval mode."""
         variance, mean = self.running_var.double(), self.running_mean.double()  # type: ignore[union-attr]
         gain = self.weight.double() / (variance + self.eps).sqrt()
@@ -219,7 +220,7 @@ class ClassNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
-        gain, offset = self.affine().double()
+        gain, offset = self.gain_and_offset().double()
         return x.double() * gain + offset
 
 
@@ -240,6 +241,10 @@ class Block(nn.Module):
         pool: str | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(product, (BinaryLinear, BinaryConv2d)):
+            raise ValueError(
+                f"a block's product must be a BinaryLinear or BinaryConv2d, not {type(product).__name__}"
+            )
         if pool not in (None, "products", "activations"):
             raise ValueError(f"pool must be None, 'products' or 'activations', not {pool!r}")
         if pool is not None and not isinstance(product, BinaryConv2d):

@@ -1,4 +1,4 @@
-"""Binary layers: numbers, gradients and what evaluation yields."""
+"""Binary layers: numbers and gradients."""
 
 import subprocess
 import sys
@@ -6,27 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch_networks import convolve, pool
 
 from xnorgrid import nn
-from xnorgrid.model import Input
-
-BITS = Input((24,))
-
-
-def random_network(seed, sizes=(24, 13, 9, 5), input=BITS):
-    """A network whose normalisations have seen data and whose gammas have both signs."""
-    torch.manual_seed(seed)
-    network = nn.BinaryMLP(sizes, input)
-    for block in network.hidden:
-        torch.nn.init.normal_(block.norm.weight)
-        torch.nn.init.normal_(block.norm.bias)
-        torch.nn.init.normal_(block.norm.running_mean, std=3)
-        torch.nn.init.uniform_(block.norm.running_var, 0.1, 30)
-    return network.eval()
-
-
-def random_bits(seed, count, width=24):
-    return np.random.default_rng(seed).integers(0, 2, (count, width))
+from xnorgrid.sim.streams import new_seed
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -37,11 +20,11 @@ def test_sign_of_zero_is_plus_one(dtype):
 
 
 def test_activation_gradient_passes_inside_the_window_only():
-    x = torch.tensor([-1.5, -1.0, -0.5, 0.0, 1.0, 1.0001], requires_grad=True)
+    x = torch.tensor([-1.5, -1.0, -0.999, -0.5, 0.0, 0.999, 1.0, 1.5], requires_grad=True)
     y = nn.binarize(x)
-    y.backward(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-    assert y.tolist() == [-1, -1, -1, 1, 1, 1]
-    assert x.grad.tolist() == [0, 2, 3, 4, 5, 0]
+    y.backward(torch.arange(1.0, 9.0))
+    assert y.tolist() == [-1, -1, -1, -1, 1, 1, 1, 1]
+    assert x.grad.tolist() == [0, 0, 3, 4, 5, 6, 0, 0]
 
 
 def test_weight_gradient_has_no_window():
@@ -60,13 +43,129 @@ def test_linear_gradient_is_that_of_the_binary_weights():
     assert layer.weight.grad.tolist() == [[1, 1, -1], [10, 10, -10]]
 
 
-@pytest.mark.parametrize(("seed", "fan_in"), [(0, 1), (1, 63), (2, 784), (3, 4097)])
-def test_linear_is_the_exact_dot_product(seed, fan_in):
-    torch.manual_seed(seed)
+@pytest.mark.parametrize("training", [False, True])
+def test_convolution_gradient_is_that_of_the_binary_weights(training):
+    layer = nn.BinaryConv2d(1, 1, (1, 2), padding=(0, 1), fill=1).train(training)
+    layer.weight.data = torch.tensor([[[[0.2, -3.0]]]])
+    x = torch.tensor([[[[1.0, -1.0]]]], requires_grad=True)
+    y = layer(x)
+    # On 1, 1, -1, 1: the outer ones are the padding.
+    assert y.tolist() == [[[[0, 2, -2]]]]
+    y.backward(torch.tensor([[[[1.0, 10.0, 100.0]]]]))
+    assert x.grad.tolist() == [[[[9, 90]]]]
+    assert layer.weight.grad.tolist() == [[[[1 + 10 - 100, 1 - 10 + 100]]]]
+
+
+@pytest.mark.parametrize("fan_in", [1, 63, 784, 4097])
+def test_linear_is_the_exact_dot_product(fan_in):
+    torch.manual_seed(new_seed())
     layer = nn.BinaryLinear(fan_in, 17)
     x = nn.sign(torch.randn(9, fan_in))
     expected = x.numpy().astype(np.int64) @ np.where(layer.weight.detach() >= 0, 1, -1).T
     assert np.array_equal(layer(x).detach().numpy(), expected)
+
+
+def binary(layer):
+    return np.where(layer.weight.detach().permute(0, 2, 3, 1) >= 0, 1, -1)
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize(
+    ("count", "channels", "size", "kernel", "options"),
+    [
+        (3, 5, (9, 7), 3, {}),
+        (1, 1, (1, 1), 1, {}),
+        (2, 3, (8, 11), (2, 5), {"stride": 2}),
+        (2, 3, (7, 7), 7, {"padding": 3, "fill": 0}),
+        (4, 6, (5, 8), (3, 4), {"padding": (2, 0), "fill": 1, "stride": 2}),
+        (4, 6, (6, 5), (4, 3), {"padding": (0, 2), "fill": -1}),
+        # From 16 images on a build without oneDNN takes Winograd's algorithm, which rounds.
+        (17, 64, (17, 13), 3, {"padding": 1, "fill": 0}),
+        (16, 130, (12, 9), 3, {"padding": 1, "fill": 1}),
+    ],
+)
+@pytest.mark.parametrize("amplitude", [1, 255])
+def test_convolution_is_the_exact_dot_product(
+    onednn, count, channels, size, kernel, options, amplitude
+):
+    seed = new_seed()
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    layer = nn.BinaryConv2d(channels, 33, kernel, **options).eval()
+    layer.amplitude = amplitude
+    x = 2 * rng.integers(0, amplitude + 1, (count, *size, channels)) - amplitude
+    stride, padding = options.get("stride", 1), layer.padding
+    expected = convolve(x, binary(layer), stride, padding, layer.fill * amplitude)
+    maps = torch.tensor(x, dtype=torch.float32).permute(0, 3, 1, 2)
+    was = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(onednn)
+    try:
+        # Memory in the order of x, and in PyTorch's own.
+        found = [layer(maps), layer(maps.contiguous())]
+    finally:
+        torch._C._set_mkldnn_enabled(was)
+    for sums in found:
+        assert np.array_equal(sums.detach().permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_a_dense_layer_flattens_row_column_channel():
+    torch.manual_seed(new_seed())
+    layer = nn.BinaryLinear(2 * 3 * 4, 5)
+    x = nn.sign(torch.randn(6, 2, 3, 4))
+    maps = x.permute(0, 3, 1, 2)
+    assert torch.equal(layer(maps), layer(x.reshape(6, 24)))
+    assert torch.equal(layer(maps.contiguous()), layer(x.reshape(6, 24)))
+    assert not torch.equal(layer(maps), layer(maps.flatten(1)))
+
+
+@pytest.mark.parametrize("pooled", [None, "products", "activations"])
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_block_is_product_pooling_norm_and_sign_in_its_order(pooled, size):
+    seed = new_seed()
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    product = nn.BinaryConv2d(3, 8, 3, padding=1, fill=-1)
+    block = nn.Block(product, pool=pooled).eval()
+    # Numbers that BatchNorm does not round: gain ±1 and a whole mean.
+    gain, mean = rng.choice([-1, 1], 8), rng.integers(-4, 5, 8)
+    block.norm.eps = 0.0
+    block.norm.weight.data = torch.tensor(gain, dtype=torch.float32)
+    block.norm.running_mean.data = torch.tensor(mean, dtype=torch.float32)
+    x = rng.choice([-1, 1], (4, *size, 3))
+    sums = convolve(x, binary(product), padding=(1, 1), value=-1)
+    if pooled == "products":
+        sums = pool(sums, 2, np.max)
+    expected = np.where((sums - mean) * gain >= 0, 1, -1)
+    if pooled == "activations":
+        expected = pool(expected, 2, np.max)
+    found = block(torch.tensor(x, dtype=torch.float32).permute(0, 3, 1, 2))
+    assert np.array_equal(found.detach().permute(0, 2, 3, 1).numpy(), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 8, 33])
+def test_maps_and_columns_go_through_the_same_batchnorm(channels):
+    seed = new_seed()
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    block = nn.Block(nn.BinaryConv2d(1, channels, 1)).eval()
+    dense = nn.Block(nn.BinaryLinear(1, channels)).eval()
+    for norm in (block.norm, dense.norm):
+        norm.weight.data = torch.tensor(rng.normal(size=channels), dtype=torch.float32)
+        rng = np.random.default_rng(seed)
+    seen = []
+    for layer in (block, dense):
+        layer.norm.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))
+    maps = nn.sign(torch.randn(3, 1, 5, 4))
+    block.product.weight.data, dense.product.weight.data = (
+        torch.ones(channels, 1, 1, 1),
+        torch.ones(channels, 1),
+    )
+    block(maps)
+    dense(maps.permute(0, 2, 3, 1).reshape(-1, 1))
+    (x, y), (other_x, other_y) = seen
+    assert x.shape == other_x.shape == (60, channels)
+    assert x.is_contiguous() and other_x.is_contiguous()
+    assert torch.equal(y, other_y)
 
 
 def test_squared_hinge():
@@ -79,20 +178,9 @@ def test_squared_hinge():
 
 def test_rate_scale_is_the_inverse_of_glorots_deviation():
     assert nn.BinaryLinear(784, 256).rate_scale == pytest.approx(1 / (1.5 / 1040) ** 0.5, rel=1e-12)
-
-
-def test_clip_bounds_latent_weights_and_keeps_the_gain_positive():
-    network = random_network(0)
-    for layer in (network.blocks[0].product, network.head):
-        layer.weight.data.mul_(5)
-    before = network.blocks[0].norm.weight.clone()
-    network.norm.gain.data.fill_(-3)
-    network.clip()
-    for layer in (network.blocks[0].product, network.head):
-        assert layer.weight.min().item() == -1
-        assert layer.weight.max().item() == 1
-    assert network.norm.gain.item() > 0
-    assert torch.equal(network.blocks[0].norm.weight, before)
+    # Each of 64 inputs reaches 128 channels at 3 x 5 places.
+    scale = nn.BinaryConv2d(64, 128, (3, 5)).rate_scale
+    assert scale == pytest.approx(1 / (1.5 / (15 * 192)) ** 0.5, rel=1e-12)
 
 
 def test_tensor_norm_uses_one_mean_and_variance_for_all_classes():
@@ -108,102 +196,47 @@ def test_tensor_norm_uses_one_mean_and_variance_for_all_classes():
     assert norm.mean.item() == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_trace_is_what_the_modules_yield(seed):
-    network = random_network(seed)
-    images = random_bits(seed, 50)
-    x = torch.tensor(images * 2.0 - 1, dtype=torch.float32)
-    *bits, scores = network.trace(images)
-    for block, layer in zip(network.blocks, bits, strict=True):
-        x = block(x)
-        assert layer.dtype == np.uint8
-        assert np.array_equal(layer * 2.0 - 1, x.detach().numpy())
-    assert scores.dtype == np.int32
-    assert np.array_equal(scores, network.head(x).detach().numpy())
-    assert np.array_equal(scores, network.scores(images))
+def test_class_norm_is_batchnorm_with_float32_gain_and_offset():
+    seed = new_seed()
+    rng = np.random.default_rng(seed)
+    norm = nn.ClassNorm(6)
+    for row, scale in ((norm.weight, 1), (norm.bias, 1), (norm.running_mean, 30)):
+        row.data = torch.tensor(rng.normal(size=6) * scale, dtype=torch.float32)
+    norm.running_var.data = torch.tensor(rng.uniform(1, 900, 6), dtype=torch.float32)
+    scores = torch.tensor(rng.integers(-512, 512, (20, 6)), dtype=torch.float32)
+    gain, offset = norm.gain_and_offset().numpy()
+    assert gain.dtype == np.float32
+    norm.eval()
+    expected = scores.numpy().astype(np.float64) * gain + offset
+    assert np.array_equal(norm(scores).detach().numpy(), expected)
+    plain = torch.nn.functional.batch_norm(
+        scores, norm.running_mean, norm.running_var, norm.weight, norm.bias
+    )
+    assert np.allclose(plain.detach(), expected, rtol=1e-4, atol=1e-4)
+    norm.train()
+    trained = norm(scores)
+    assert np.allclose(trained.mean(0).detach(), norm.bias.detach(), atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_trace_does_not_depend_on_the_batch(seed):
-    network = random_network(seed)
-    images = random_bits(seed, 23)
-    whole = network.trace(images)
-    for batch in (1, 2, 7, 23):
-        parts = network.trace(images, batch=batch)
-        assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+@pytest.mark.parametrize("fill", [2, None, 0.5])
+def test_padding_holds_bits_or_zeros(fill):
+    with pytest.raises(ValueError, match=f"fill must be -1, 0 or 1, not {fill}"):
+        nn.BinaryConv2d(1, 1, padding=1, fill=fill)
 
 
-def test_trace_of_no_images_is_empty():
-    shapes = [layer.shape for layer in random_network(0).trace(np.zeros((0, 24), np.uint8))]
-    assert shapes == [(0, 13), (0, 9), (0, 5)]
+def test_only_two_places_to_pool():
+    with pytest.raises(ValueError, match="pool must be None, 'products' or 'activations', not 2"):
+        nn.Block(nn.BinaryConv2d(1, 1), pool=2)
+    with pytest.raises(ValueError, match="only a convolution has positions to pool"):
+        nn.Block(nn.BinaryLinear(1, 1), pool="products")
 
 
-def test_trace_leaves_mode_and_statistics_alone():
-    network = random_network(0).train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.trace(random_bits(0, 10))
-    assert network.training
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+def test_only_binary_products():
+    with pytest.raises(ValueError, match="must be a BinaryLinear or BinaryConv2d, not Conv2d"):
+        nn.Block(torch.nn.Conv2d(1, 1, 1))
 
 
-def test_encode_compares_pixels_with_the_threshold():
-    network = random_network(0, (4, 2), Input((2, 2), "threshold", 16, 8))
-    images = np.array([[[0, 7], [8, 16]]], np.uint8)
-    assert network.encode(images).tolist() == [[-1, -1, 1, 1]]
-
-
-@pytest.mark.parametrize(
-    "images", [[[0, 1, 1]], [[-1, 1, 1]], [[False, True, True]], [[-1.0, 1.0, 1.0]]]
-)
-def test_encode_takes_bits_of_every_kind(images):
-    network = random_network(0, (3, 2), Input((3,)))
-    assert network.encode(np.array(images)).tolist() == [[-1, 1, 1]]
-
-
-def test_encode_takes_flat_images():
-    network = random_network(0, (6, 2), Input((2, 3), "threshold", 255, 128))
-    images = np.random.default_rng(0).integers(0, 256, (9, 2, 3))
-    assert np.array_equal(network.scores(images), network.scores(images.reshape(9, 6)))
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (np.zeros((2, 5), int), r"images must have shape \(N, 3\), not \(2, 5\)"),
-        (np.zeros(3, int), r"images must have shape \(N, 3\), not \(3,\)"),
-        (np.zeros((2, 2, 3), int), r"images must have shape \(N, 3\), not \(2, 2, 3\)"),
-        (np.full((2, 3), 2), "images must be all 0/1 or all -1/\\+1"),
-        (np.full((2, 3), 0.5), "images must be all 0/1 or all -1/\\+1"),
-        (np.array([[-1, 0, 1]]), "images must be all 0/1 or all -1/\\+1"),
-    ],
-)
-def test_encode_refuses_what_is_no_bit(images, message):
-    with pytest.raises(ValueError, match=message):
-        random_network(0, (3, 2), Input((3,))).trace(images)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (np.array([[3, 4, 17]]), "images must lie in 0 … 16, but some lie in 3 … 17"),
-        (np.array([[3, -4, 7]]), "images must lie in 0 … 16, but some lie in -4 … 7"),
-        (np.zeros((2, 3)), "images must be integers, not float64"),
-    ],
-)
-def test_encode_refuses_what_is_no_pixel(images, message):
-    network = random_network(0, (3, 2), Input((3,), "threshold", 16, 8))
-    with pytest.raises(ValueError, match=message):
-        network.trace(images)
-
-
-def test_sizes_must_fit_the_input():
-    with pytest.raises(ValueError, match="the first size must be the input's 24 values, not 25"):
-        nn.BinaryMLP((25, 2), BITS)
-    with pytest.raises(ValueError, match="two or more positive widths"):
-        nn.BinaryMLP((24,), BITS)
-
-
-@pytest.mark.parametrize("module", ["nn", "fold", "train", "twin"])
+@pytest.mark.parametrize("module", ["nn", "network", "fold", "train", "twin"])
 def test_missing_torch_says_what_to_install(module):
     code = (
         "import sys; sys.modules['torch'] = None\n"

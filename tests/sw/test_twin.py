@@ -6,13 +6,16 @@ import os
 import numpy as np
 import pytest
 import torch
+from torch_networks import random_images, random_network, randomise
 
 from xnorgrid import data, modelfile
 from xnorgrid.fold import fold
 from xnorgrid.model import Input
-from xnorgrid.nn import BinaryMLP
+from xnorgrid.network import BinaryMLP, BinaryNetwork
+from xnorgrid.nn import BinaryConv2d, BinaryLinear, Block
 from xnorgrid.provenance import scores_sha256
 from xnorgrid.sim import reference
+from xnorgrid.sim.streams import new_seed
 from xnorgrid.twin import TwinError, twin
 
 BUNDLED = ("digits", "sfc", "lfc")
@@ -44,6 +47,47 @@ def test_twin_of_a_saved_model_is_the_network(seed, eps, tmp_path):
 def test_twin_folds_to_the_same_model():
     model = fold(trained_like(0, 1e-4), "net")
     assert fold(twin(model), "net") == model
+
+
+def test_twins_of_random_networks():
+    rng = np.random.default_rng(new_seed())
+    for _ in range(40):
+        network = random_network(rng)
+        model = fold(network, "net")
+        rebuilt = twin(model)
+        images = random_images(network.input, 6, rng)
+        for ours, theirs in zip(rebuilt.trace(images), network.trace(images), strict=True):
+            assert ours.dtype == theirs.dtype
+            assert np.array_equal(ours, theirs)
+        assert np.array_equal(rebuilt.outputs(images), network.outputs(images))
+        assert fold(rebuilt, "net") == model
+
+
+@pytest.mark.parametrize("fill", [-1, 0, 1])
+def test_twin_of_falling_channels_pooled_after_the_sign(fill):
+    seed = new_seed()
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    block = Block(BinaryConv2d(3, 50, 3, padding=1, fill=fill), pool="activations")
+    randomise(block.norm, 27, rng)
+    block.norm.weight.data.abs_().neg_()
+    source = Input((7, 6, 3), "pixels", 15)
+    network = BinaryNetwork(source, [block], BinaryLinear(450, 3)).eval()
+    model = fold(network, "net")
+    images = random_images(source, 30, rng)
+    expected = network.trace(images)
+    assert 0 < expected[0].mean() < 1
+    for ours, theirs in zip(twin(model).trace(images), expected, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_pooling_of_three_has_no_twin():
+    network = BinaryNetwork(Input((8, 8)), [Block(BinaryConv2d(1, 2))], BinaryLinear(72, 2))
+    model = fold(network, "net")
+    layers = [dataclasses.replace(model.layers[0], pool=3)]
+    layers.append(dataclasses.replace(model.layers[1], weights=model.layers[1].weights[:, :8]))
+    with pytest.raises(TwinError, match="pools 3x3 positions in layer 'conv1', which the PyTorch"):
+        twin(dataclasses.replace(model, layers=tuple(layers)))
 
 
 def test_twin_owes_nothing_to_the_thresholds():
