@@ -22,7 +22,8 @@ class Recipe:
     dataset: str
     #: Widths of the hidden dense layers.
     hidden: tuple[int, ...]
-    #: 3x3 convolutions before them: output channels and size of the max-pooling, 1 (none) or 2.
+    #: 3x3 convolutions before them: output channels and size of the max-pooling, 1 (none) or 2, which
+    #: comes before BatchNorm.
     features: tuple[tuple[int, int], ...] = ()
     #: What the padding of one pixel around each map holds: -1, 0 or 1. None is no padding.
     fill: int | None = None
@@ -38,6 +39,8 @@ class Recipe:
     schedule: str = "exponential"
     #: "squared-hinge", as in BinaryNet, or "cross-entropy".
     loss: str = "squared-hinge"
+    #: A BatchNorm after the last layer: a gain and an offset for each class, instead of one for all.
+    class_norm: bool = False
     #: Fractions of hidden activations and of inputs zeroed in training.
     dropout: float = 0.0
     input_dropout: float = 0.0
@@ -100,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "bnn-cifar10": Recipe(
         dataset="cifar10", features=((128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)),
-        hidden=(1024, 1024), fill=0, input_bits=8, epochs=500, batch=50, rate=1e-3, bfloat16=True,
-        shift=3, flip=True,
+        hidden=(1024, 1024), fill=0, input_bits=8, class_norm=True, epochs=500, batch=50, rate=1e-3,
+        bfloat16=True,
     ),
 }  # fmt: skip

@@ -58,17 +58,21 @@ def train(
     log: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Result:
     """Train ``recipe``'s network; return it as it was after the epoch best on validation data.
 
-    The same recipe, data, torch build and number of ``threads`` give the same network.
-    ``checkpoint`` is written after every epoch; with ``resume`` the training continues from it,
-    to the same end as if it had never stopped. Ctrl-C ends the training with the best epoch so
+    ``device`` is ``"cuda"`` or ``"cpu"``, by default the GPU if there is one; the network that is
+    returned is on the CPU. The same recipe, data, torch build, device and number of ``threads`` give the
+    same network. ``checkpoint`` is written after every epoch; with ``resume`` the training continues from
+    it, to the same end as if it had never stopped. Ctrl-C ends the training with the best epoch so
     far. ``log`` receives one JSON object a line: the recipe, then each epoch. ``progress`` shows
-    a bar, by default on a terminal. Raises :class:`~xnorgrid.data.DataError` for the data set and
+    a bar, by default on a terminal. Raises :class:`RecipeError` for what cannot be trained,
+    :class:`~xnorgrid.data.DataError` for the data set and
     :class:`~xnorgrid.checkpoint.CheckpointError` for a checkpoint that is missing, damaged or
     another recipe's.
     """
+    chosen = _device(device)
     dataset = load(recipe.dataset, directory)
     if recipe.validation > len(dataset.train_labels) - recipe.batch:
         raise RecipeError(
@@ -77,19 +81,39 @@ def train(
         )
     if threads is not None:
         torch.set_num_threads(threads)
-    with torch.random.fork_rng(devices=[]):
+    gpus = [torch.cuda.current_device()] if chosen.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=gpus),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
         torch.manual_seed(recipe.seed)
-        return _Training(recipe, dataset, checkpoint, resume, log).run(progress)
+        return _Training(recipe, dataset, checkpoint, resume, log, chosen).run(progress)
+
+
+def _device(name: str | None) -> torch.device:
+    available = torch.cuda.is_available()
+    if name not in (None, "cpu", "cuda"):
+        raise RecipeError(f"device must be cpu or cuda, not {name!r}")
+    if name == "cuda" and not available:
+        raise RecipeError(
+            "PyTorch finds no GPU here; train with device cpu, or install a build of torch for your GPU"
+        )
+    return torch.device(name or ("cuda" if available else "cpu"))
 
 
 class _Training:
     """State of one training run."""
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, checkpoint: Any, resume: bool, log: Any
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        checkpoint: Any,
+        resume: bool,
+        log: Any,
+        device: torch.device,
     ) -> None:
-        self.recipe, self.dataset = recipe, dataset
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.recipe, self.dataset, self.device = recipe, dataset, device
         self.network = _network(recipe, dataset).to(self.device)
         binary = [m for m in self.network.modules() if isinstance(m, (BinaryLinear, BinaryConv2d))]
         latent = {id(m.weight) for m in binary}
@@ -102,7 +126,7 @@ class _Training:
         order = torch.randperm(len(dataset.train_labels)).numpy()
         chosen, kept = order[: recipe.validation], order[recipe.validation :]
         self.validation = dataset.train_images[chosen], dataset.train_labels[chosen]
-        # Zeros around it, so that a shift is a choice of window.
+        # Background around it, so that a shift is a choice of window.
         border = ((0, 0), *[(recipe.shift,) * 2] * 2, (0, 0))
         pixels = np.pad(dataset.train_images[kept].reshape(-1, *self._shape), border)
         self.pixels = torch.from_numpy(pixels).to(self.device)
@@ -120,13 +144,18 @@ class _Training:
     def run(self, progress: bool | None) -> Result:
         shown = sys.stderr.isatty() if progress is None else progress
         interrupted = False
+        steps = len(self.labels) // self.recipe.batch
         with tqdm(
-            total=self.recipe.epochs, initial=self.epoch, unit="epoch", disable=not shown
+            total=self.recipe.epochs * steps,
+            initial=self.epoch * steps,
+            unit="step",
+            disable=not shown,
         ) as bar:
             try:
                 while self.epoch < self.recipe.epochs:
                     started = time.monotonic()
-                    loss = self._epoch()
+                    bar.set_description(f"epoch {self.epoch + 1} of {self.recipe.epochs}")
+                    loss = self._epoch(bar)
                     current = accuracy(self.network, *self.validation)
                     self.epoch += 1
                     # Of equals the later: its learning rate was lower.
@@ -139,12 +168,11 @@ class _Training:
                         validation=f"{current:.2%}",
                         best=f"{self.best_accuracy:.2%}",
                     )
-                    bar.update()
             except KeyboardInterrupt:
                 interrupted = True
         self.network.load_state_dict(self.best)
         return Result(
-            self.network.eval(),
+            self.network.cpu().eval(),
             self.recipe,
             self.epoch,
             self.best_epoch,
@@ -153,8 +181,8 @@ class _Training:
             self.dataset,
         )
 
-    def _epoch(self) -> float:
-        """Train for one epoch; returns the mean loss."""
+    def _epoch(self, bar: tqdm) -> float:
+        """Train for one epoch, a step of ``bar`` each batch; returns the mean loss."""
         recipe = self.recipe
         rate = _rate(recipe, self.epoch / recipe.epochs)
         for group in self.optimiser.param_groups:
@@ -176,6 +204,7 @@ class _Training:
             self.optimiser.step()
             self.network.clip()
             total, batches = total + loss.item(), batches + 1
+            bar.update()
         return total / batches
 
     @property
@@ -207,7 +236,7 @@ class _Training:
                     "network": self.network.state_dict(),
                     "best": self.best,
                     "optimiser": _flatten(self.optimiser.state_dict()["state"]),
-                    "random": {"state": torch.get_rng_state()},
+                    "random": self._random(),
                 },
             )
         if self.log:
@@ -220,6 +249,12 @@ class _Training:
             with self.log.open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
+    def _random(self) -> dict[str, Tensor]:
+        states = {"state": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state()
+        return states
+
     def _facts(self) -> dict[str, Any]:
         return {"recipe": dataclasses.asdict(self.recipe), "epoch": self.epoch,
                 "best_epoch": self.best_epoch, "best_accuracy": self.best_accuracy}  # fmt: skip
@@ -229,10 +264,12 @@ class _Training:
             raise CheckpointError("there is nothing to resume from: no checkpoint was named")
         facts, groups = self.checkpoint.load()
         mine = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
-        if facts["recipe"] != mine:
-            different = [name for name in mine if facts["recipe"].get(name) != mine[name]]
+        # Checkpoints of earlier versions do not have it.
+        theirs = {"class_norm": False, **facts["recipe"]}
+        if theirs != mine:
+            names = [n for n in {**mine, **theirs} if theirs.get(n) != mine.get(n)]
             raise CheckpointError(
-                f"{self.checkpoint.path} is of another recipe (different: {', '.join(different)}); "
+                f"{self.checkpoint.path} is of another recipe (different: {', '.join(names)}); "
                 f"use that recipe, or train without resuming"
             )
         self.network.load_state_dict(groups["network"])
@@ -241,6 +278,8 @@ class _Training:
         state["state"] = _unflatten(groups["optimiser"])
         self.optimiser.load_state_dict(state)
         torch.set_rng_state(groups["random"]["state"])
+        if "cuda" in groups["random"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(groups["random"]["cuda"])
         self.epoch, self.best_epoch = facts["epoch"], facts["best_epoch"]
         self.best_accuracy = facts["best_accuracy"]
 
@@ -257,13 +296,16 @@ def _network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
             f"{dataset.name} has pixels in 0 … {dataset.maximum}, which are not {recipe.input_bits} bits; "
             f"use input_bits 1"
         )
-    dropout = {"dropout": recipe.dropout, "input_dropout": recipe.input_dropout}
+    sizes = (*recipe.hidden, classes)
+    options: dict[str, Any] = {
+        "dropout": recipe.dropout,
+        "input_dropout": recipe.input_dropout,
+        "class_norm": recipe.class_norm,
+    }
     if not recipe.features:
-        return BinaryMLP((source.size, *recipe.hidden, classes), source, **dropout)
+        return BinaryMLP((source.size, *sizes), source, **options)
     try:
-        return BinaryCNN(
-            recipe.features, (*recipe.hidden, classes), source, fill=recipe.fill, **dropout
-        )
+        return BinaryCNN(recipe.features, sizes, source, fill=recipe.fill, **options)
     except ValueError as error:
         raise RecipeError(f"features do not suit {dataset.name}: {error}") from None
 

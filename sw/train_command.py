@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         log=arguments.log,
         progress=False if arguments.quiet else None,
         threads=arguments.threads,
+        device=arguments.device,
     )
     if not result.best_epoch:
         raise RecipeError(
@@ -64,11 +65,12 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
 def to_model(result: Result, name: str, command: str) -> Model:
     """Fold ``result``'s network into a :class:`Model` called ``name`` with its provenance.
 
-    The accuracies are of the integer scores. ``scores_sha256`` is :func:`scores_sha256` of
-    PyTorch's own scores for the whole test set, so that any machine can check a reference or a
-    board against PyTorch.
+    The accuracies are of the integer scores, or of what the model's affine makes of them.
+    ``scores_sha256`` is :func:`scores_sha256` of PyTorch's own scores for the whole test set, so that any
+    machine can check a reference or a board against PyTorch.
     """
     dataset, network = result.dataset, result.network
+    model = fold(network, name, labels=dataset.labels)
     scores = network.scores(dataset.test_images)
     provenance = {
         "command": command,
@@ -79,8 +81,8 @@ def to_model(result: Result, name: str, command: str) -> Model:
         "torch": torch.__version__,
         "validation_accuracy": result.validation_accuracy,
         "train_accuracy": accuracy(network, dataset.train_images, dataset.train_labels),
-        "test_accuracy": float(np.mean(scores.argmax(1) == dataset.test_labels)),
+        "test_accuracy": float(np.mean(model.outputs(scores).argmax(1) == dataset.test_labels)),
         "test_images": len(dataset.test_labels),
         "scores_sha256": scores_sha256(scores),
     }
-    return fold(network, name, labels=dataset.labels, provenance=provenance)
+    return dataclasses.replace(model, provenance=provenance)

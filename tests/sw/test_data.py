@@ -122,6 +122,60 @@ def test_labels_beyond_nine(tmp_path):
         data.load("mnist", tmp_path)
 
 
+def write_coloured(folder, *, skip=(), last=9):
+    """CIFAR-10's six files; record k of file f has the label k mod 10 and tells colours and places apart."""
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(COLOURED):
+        records = np.zeros((10_000, 3073), np.uint8)
+        records[:, 0] = np.arange(10_000) % 10
+        records[0, 1:] = (np.arange(3072) % 251 + number) % 256
+        records[-1, 0] = last
+        if name not in skip:
+            (folder / name).write_bytes(records)
+
+
+COLOURED = [*(f"data_batch_{part}.bin" for part in range(1, 6)), "test_batch.bin"]
+
+
+def test_coloured_images_are_rows_columns_colours(tmp_path):
+    write_coloured(tmp_path / "cifar10")
+    found = data.load("cifar10", tmp_path)
+    assert found.train_images.shape == (50_000, 32, 32, 3)
+    assert found.test_images.shape == (10_000, 32, 32, 3)
+    assert (found.maximum, found.labels[1], found.labels[9]) == (255, "automobile", "truck")
+    assert found.train_labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    for number, image in enumerate([*found.train_images[::10_000], found.test_images[0]]):
+        for row, column, colour in ((0, 0, 0), (0, 1, 0), (1, 0, 0), (31, 30, 1), (5, 6, 2)):
+            place = 1024 * colour + 32 * row + column
+            assert image[row, column, colour] == (place % 251 + number) % 256
+
+
+def test_damaged_coloured_files(tmp_path):
+    write_coloured(tmp_path, skip=COLOURED[1:])
+    message = rf"{tmp_path / 'data_batch_2.bin'} cannot be read: No such file .*unpack http"
+    with pytest.raises(DataError, match=message):
+        data.load("cifar10", tmp_path)
+    (tmp_path / "data_batch_2.bin").write_bytes(bytes(3073))
+    with pytest.raises(DataError, match=r"should be 30730000 bytes long, but is 3073; download it"):
+        data.load("cifar10", tmp_path)
+    write_coloured(tmp_path, skip=COLOURED[1:], last=10)
+    with pytest.raises(
+        DataError, match=r"data_batch_1\.bin holds the label 10, but labels end at 9"
+    ):
+        data.load("cifar10", tmp_path)
+
+
+def test_real_coloured_files(monkeypatch):
+    if not DIRECTORY:
+        pytest.skip(f"{data.VARIABLE} names no directory with cifar10")
+    found = data.load("cifar10", DIRECTORY)
+    assert np.bincount(found.train_labels).tolist() == [5000] * 10
+    assert np.bincount(found.test_labels).tolist() == [1000] * 10
+    assert found.train_labels[:5].tolist() == [6, 9, 9, 4, 1]
+    assert found.test_labels[:5].tolist() == [3, 8, 8, 0, 6]
+    assert found.train_images[0, 0, 0].tolist() == [59, 62, 63]
+
+
 def good(shape=(3, 2, 2)):
     return header(shape) + bytes(range(int(np.prod(shape))))
 

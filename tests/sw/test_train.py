@@ -11,16 +11,27 @@ import torch
 
 from xnorgrid import train as training
 from xnorgrid import train_command, train_options
-from xnorgrid.checkpoint import CheckpointError
+from xnorgrid.checkpoint import Checkpoint, CheckpointError
+from xnorgrid.data import Dataset
+from xnorgrid.model import Input
 from xnorgrid.modelfile import load
+from xnorgrid.nn import ClassNorm
 from xnorgrid.provenance import scores_sha256
 from xnorgrid.recipe import RECIPES, Recipe, RecipeError
 from xnorgrid.sim import reference
+from xnorgrid.sim.streams import new_seed
 from xnorgrid.train import accuracy, train
+
+CPU = torch.device("cpu")
 
 SMALL = Recipe(
     dataset="digits", hidden=(24, 16), epochs=4, batch=64, validation=144,
     shift=1, dropout=0.1, input_dropout=0.1,
+)  # fmt: skip
+
+CONVOLUTIONAL = Recipe(
+    dataset="digits", features=((6, 1), (8, 2)), hidden=(16,), fill=0, class_norm=True, epochs=3,
+    batch=64, validation=144, shift=1, flip=True, dropout=0.1, schedule="cosine",
 )  # fmt: skip
 
 
@@ -118,34 +129,215 @@ def test_the_epoch_is_chosen_without_test_data(monkeypatch):
     assert result.best_epoch == 4
 
 
-def test_validation_images_are_not_trained_on(monkeypatch):
-    state = training._Training(SMALL, training.load("digits"), None, False, None)
-    inner = state.pixels[:, 1:-1, 1:-1].numpy()
-    assert (state.pixels[:, 0] == -1).all()
-    bits = (state.validation[0] >= state.dataset.threshold) * 2 - 1
-    together = np.concatenate([inner, bits]).reshape(1438, -1)
-    original = (state.dataset.train_images >= state.dataset.threshold) * 2 - 1
-    assert sorted(map(tuple, together)) == sorted(map(tuple, original.reshape(1438, -1)))
+def test_validation_images_are_not_trained_on():
+    state = training._Training(SMALL, training.load("digits"), None, False, None, CPU)
+    inner = state.pixels[:, 1:-1, 1:-1, 0].numpy()
+    border = state.pixels.clone()
+    border[:, 1:-1, 1:-1] = 0
+    assert not border.any()
+    together = np.concatenate([inner, state.validation[0]]).reshape(1438, -1)
+    original = state.dataset.train_images.reshape(1438, -1)
+    assert sorted(map(tuple, together)) == sorted(map(tuple, original))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_shifted_images_are_windows_of_the_padded_ones(seed):
-    torch.manual_seed(seed)
-    recipe = dataclasses.replace(SMALL, shift=2)
-    state = training._Training(recipe, training.load("digits"), None, False, None)
-    chosen = torch.arange(40)
-    moved = state._inputs(chosen).reshape(40, 8, 8)
-    found = set()
-    for image, padded in zip(moved, state.pixels, strict=False):
-        places = [
-            (top, left)
+@pytest.mark.parametrize("flip", [False, True])
+def test_moved_images_are_windows_of_the_padded_ones(flip):
+    torch.manual_seed(new_seed())
+    recipe = dataclasses.replace(SMALL, shift=2, flip=flip)
+    state = training._Training(recipe, training.load("digits"), None, False, None, CPU)
+    moved = state._inputs(torch.arange(200)).reshape(200, 8, 8)
+    assert set(moved.unique().tolist()) == {-1, 1}
+    found, mirrored = set(), 0
+    for image, padded in zip(moved, state.pixels[..., 0], strict=False):
+        bits = torch.where(padded >= 6, 1.0, -1.0)
+        windows = {
+            (top, left, turned): bits[top : top + 8, left : left + 8].flip([1] if turned else [])
             for top in range(5)
             for left in range(5)
-            if torch.equal(image, padded[top : top + 8, left : left + 8].float())
-        ]
+            for turned in (False, True)
+        }
+        places = {place for place, window in windows.items() if torch.equal(image, window)}
         assert places
-        found.update(places)
-    assert len(found) > 10
+        # An image of zeros all around has several places.
+        if {turned for *_, turned in places} == {True}:
+            mirrored += 1
+        found |= {place[:2] for place in places}
+    assert len(found) == 25
+    assert (40 < mirrored < 160) if flip else not mirrored
+
+
+def test_pixels_of_eight_bits_keep_their_values(monkeypatch):
+    monkeypatch.setattr(training, "load", lambda *_: coloured())
+    recipe = dataclasses.replace(SMALL, dataset="cifar10", input_bits=8, validation=8, shift=0)
+    state = training._Training(recipe, coloured(), None, False, None, CPU)
+    pixels = state.pixels[:5].numpy().astype(np.int64)
+    assert np.array_equal(state._inputs(torch.arange(5)).numpy(), pixels.reshape(5, -1) * 2 - 255)
+    assert state.network.input == Input((12, 10, 3), "pixels", 255)
+
+
+def coloured(count=104):
+    """Images in CIFAR-10's form, but smaller and without sense."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (n, 12, 10, 3), dtype=np.uint8) for n in (count, 20)]
+    labels = [rng.integers(0, 3, n, dtype=np.uint8) for n in (count, 20)]
+    return Dataset(
+        "cifar10", images[0], labels[0], images[1], labels[1], 255, 128, ("cat", "dog", "frog")
+    )
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_coloured_convolutional_networks_train_fold_and_resume(tmp_path, monkeypatch, bfloat16):
+    monkeypatch.setattr(training, "load", lambda *_: coloured())
+    recipe = Recipe(
+        dataset="cifar10", features=((6, 2), (7, 1)), hidden=(9,), input_bits=8, epochs=3, batch=16,
+        validation=8, shift=2, flip=True, loss="cross-entropy", schedule="cosine", rate=1e-2,
+        bfloat16=bfloat16,
+    )  # fmt: skip
+    whole = train(recipe)
+    path = tmp_path / "state"
+    with monkeypatch.context() as patch:
+        calls, original = [], torch.nn.functional.cross_entropy
+
+        def loss(outputs, labels):
+            calls.append(1)
+            if len(calls) == 6 + 4:
+                raise KeyboardInterrupt
+            return original(outputs, labels)
+
+        patch.setattr(torch.nn.functional, "cross_entropy", loss)
+        part = train(recipe, checkpoint=path)
+    assert (part.interrupted, part.epochs) == (True, 1)
+    assert same(train(recipe, checkpoint=path, resume=True), whole)
+    model = train_command.to_model(whole, "net", "")
+    scores = reference.scores(model, coloured().test_images)
+    assert scores_sha256(scores) == model.provenance["scores_sha256"]
+    assert np.array_equal(scores, whole.network.scores(coloured().test_images))
+
+
+def test_networks_learn_from_convolutions():
+    recipe = dataclasses.replace(
+        CONVOLUTIONAL, epochs=8, batch=32, shift=0, flip=False, dropout=0.0, rate=1e-2
+    )
+    result = train(recipe)
+    images, labels = result.dataset.test_images, result.dataset.test_labels
+    assert accuracy(result.network, images, labels) > 0.7
+
+
+def test_convolutional_networks_resume_to_the_same_end(tmp_path, monkeypatch):
+    whole = train(CONVOLUTIONAL, log=tmp_path / "whole.jsonl")
+    files = {"checkpoint": tmp_path / "state", "log": tmp_path / "parts.jsonl"}
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        part = train(CONVOLUTIONAL, **files)
+    assert (part.interrupted, part.epochs) == (True, 2)
+    assert same(train(CONVOLUTIONAL, resume=True, **files), whole)
+    assert read_log(tmp_path / "whole.jsonl") == read_log(tmp_path / "parts.jsonl")
+
+
+def test_a_finished_training_resumes_to_its_end(tmp_path):
+    first = train(SMALL, checkpoint=tmp_path / "state")
+    again = train(SMALL, checkpoint=tmp_path / "state", resume=True)
+    assert same(first, again)
+    assert (again.epochs, again.best_epoch) == (first.epochs, first.best_epoch)
+
+
+def test_checkpoints_from_before_class_norm_are_resumed(tmp_path):
+    path = tmp_path / "state"
+    first = train(SMALL, checkpoint=path)
+    rewrite(path, lambda recipe: recipe.pop("class_norm"))
+    assert same(train(SMALL, checkpoint=path, resume=True), first)
+    other = dataclasses.replace(SMALL, class_norm=True)
+    with pytest.raises(CheckpointError, match=r"another recipe \(different: class_norm\)"):
+        train(other, checkpoint=path, resume=True)
+
+
+def test_checkpoints_from_after_this_version_are_refused(tmp_path):
+    path = tmp_path / "state"
+    train(dataclasses.replace(SMALL, epochs=1), checkpoint=path)
+    rewrite(path, lambda recipe: recipe.update(warmth=3))
+    with pytest.raises(CheckpointError, match=r"another recipe \(different: epochs, warmth\)"):
+        train(SMALL, checkpoint=path, resume=True)
+
+
+def rewrite(path, change):
+    """Change the recipe that a checkpoint keeps."""
+    facts, groups = Checkpoint(path).load()
+    change(facts["recipe"])
+    Checkpoint(path).save(facts, groups)
+
+
+def test_progress_counts_steps(capsys):
+    train(dataclasses.replace(SMALL, epochs=2), progress=True)
+    shown = capsys.readouterr().err
+    steps = (1438 - 144) // 64
+    assert f"{2 * steps}/{2 * steps}" in shown
+    assert "epoch 2 of 2" in shown
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(RecipeError, match="device must be cpu or cuda, not 'tpu'"):
+        train(SMALL, device="tpu")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RecipeError, match="PyTorch finds no GPU here; train with device cpu"):
+        train(SMALL, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_trains_and_resumes_to_the_same_end(tmp_path, monkeypatch):
+    whole = train(CONVOLUTIONAL, device="cuda")
+    assert whole.network.head.weight.device.type == "cpu"
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        train(CONVOLUTIONAL, device="cuda", checkpoint=tmp_path / "state")
+    rest = train(CONVOLUTIONAL, device="cuda", checkpoint=tmp_path / "state", resume=True)
+    assert same(rest, whole)
+
+
+def test_the_network_of_binarynet_for_cifar10():
+    """2x128C3-P2-2x256C3-P2-2x512C3-P2-1024-1024-10, padded with zeros, and 14.0 million weights."""
+    recipe = RECIPES["bnn-cifar10"]
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    labels = np.zeros(1, np.uint8)
+    data = Dataset("cifar10", images, labels, images, labels, 255, 128, tuple("0123456789"))
+    network = training._network(recipe, data)
+    shapes = [layer.shape[1:] for layer in network.trace(images)]
+    assert shapes == [
+        (32, 32, 128), (16, 16, 128), (16, 16, 256), (8, 8, 256), (8, 8, 512), (4, 4, 512),
+        (1024,), (1024,), (10,),
+    ]  # fmt: skip
+    products = [*(block.product for block in network.hidden), network.head]
+    assert [product.fan_in for product in products] == [
+        27, 1152, 1152, 2304, 2304, 4608, 8192, 1024, 1024,
+    ]  # fmt: skip
+    assert sum(product.weight.numel() for product in products) == 14_022_016
+    assert {product.fill for product in products[:6]} == {0}
+    assert {block.pool for block in network.hidden} == {None, "products"}
+    assert isinstance(network.norm, ClassNorm)
+    assert (recipe.epochs, recipe.batch, recipe.rate, recipe.final_rate) == (500, 50, 1e-3, 3e-7)
+    assert (recipe.loss, recipe.schedule, recipe.validation) == (
+        "squared-hinge", "exponential", 5000,
+    )  # fmt: skip
+
+
+def test_rates_begin_and_end_where_the_recipe_says():
+    for schedule, half in (("exponential", (3e-3 * 3e-7) ** 0.5), ("cosine", (3e-3 + 3e-7) / 2)):
+        recipe = dataclasses.replace(SMALL, schedule=schedule)
+        assert training._rate(recipe, 0.0) == 3e-3
+        assert training._rate(recipe, 0.5) == pytest.approx(half, rel=1e-12)
+        assert training._rate(recipe, 1.0) == pytest.approx(3e-7, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": ((5, 2),) * 4}, "features do not suit digits: convolution 2: its feature"),
+        ({"input_bits": 8}, r"digits has pixels in 0 … 16, which are not 8 bits; use input_bits 1"),
+    ],
+)
+def test_recipes_that_do_not_suit_their_images(change, message):
+    with pytest.raises(RecipeError, match=message):
+        train(dataclasses.replace(SMALL, **change))
 
 
 def test_resuming_needs_a_checkpoint(tmp_path):
@@ -180,7 +372,13 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"batch": 1}, "batch must be at least 2, not 1"),
         ({"shift": -1}, "shift must be at least 0, not -1"),
-        ({"hidden": ()}, r"hidden must be one or more positive widths, not \(\)"),
+        ({"hidden": ()}, r"hidden must be positive widths, not \(\)"),
+        ({"features": ((5, 3),)}, r"output channels and a pooling of 1 or 2, not \(5, 3\)"),
+        ({"features": ((0, 1),)}, r"output channels and a pooling of 1 or 2, not \(0, 1\)"),
+        ({"fill": 2}, "fill must be one of None, -1, 0, 1, not 2"),
+        ({"input_bits": 4}, "input_bits must be one of 1, 8, not 4"),
+        ({"loss": "mse"}, "loss must be one of squared-hinge, cross-entropy, not 'mse'"),
+        ({"schedule": "flat"}, "schedule must be one of exponential, cosine, not 'flat'"),
         ({"hidden": (5, 0)}, r"positive widths, not \(5, 0\)"),
         ({"dropout": 1.0}, "dropout must lie in 0 … 1, 1 excluded, not 1.0"),
         ({"rate": 1e-9}, r"final_rate must be positive and at most rate \(1e-09\), not 3e-07"),
@@ -207,6 +405,18 @@ def test_command_changes_the_recipe():
     assert train_options.recipe_from(parse()) == RECIPES["digits"]
     recipe = train_options.recipe_from(parse("sfc", "--hidden", "32,16", "--seed", 3))
     assert recipe == dataclasses.replace(RECIPES["sfc"], hidden=(32, 16), seed=3)
+    arguments = (
+        "cnv --features 8,16/2 --fill 0 --hidden= --input-bits 1 --loss squared-hinge --shift 0"
+        " --schedule exponential --no-flip --class-norm --dropout 0.5"
+    )
+    recipe = train_options.recipe_from(parse(*arguments.split()))
+    assert recipe == dataclasses.replace(
+        RECIPES["cnv"], features=((8, 1), (16, 2)), fill=0, hidden=(), input_bits=1,
+        loss="squared-hinge", shift=0, schedule="exponential", flip=False, class_norm=True, dropout=0.5,
+    )  # fmt: skip
+    recipe = train_options.recipe_from(parse("bnn-cifar10", "--fill", "none", "--features="))
+    assert (recipe.fill, recipe.features) == (None, ())
+    assert train_options.recipe_from(parse("bnn-cifar10", "--fill", "-1")).fill == -1
 
 
 def test_command_saves_a_model_with_its_provenance(tmp_path):
@@ -224,6 +434,30 @@ def test_command_saves_a_model_with_its_provenance(tmp_path):
     assert report["test_accuracy"] == model.provenance["test_accuracy"] == correct
     assert report["scores_sha256"] == scores_sha256(scores)
     assert json.loads(json.dumps(report))["interrupted"] is False
+
+
+def test_command_trains_convolutions_and_judges_by_outputs(tmp_path):
+    out = tmp_path / "net.safetensors"
+    arguments = parse(
+        "--out", out, "--features", "6/2,8", "--hidden", 16, "--fill", 1, "--epochs", 2,
+        "--class-norm",
+    )  # fmt: skip
+    report = train_command.run(arguments, "")
+    model = load(out)
+    assert [layer.name for layer in model.layers] == ["conv1", "conv2", "dense1", "scores"]
+    digits = training.load("digits")
+    scores = reference.scores(model, digits.test_images)
+    assert report["scores_sha256"] == scores_sha256(scores)
+    correct = float(np.mean(model.outputs(scores).argmax(1) == digits.test_labels))
+    assert report["test_accuracy"] == correct
+    assert model.affine is not None
+
+
+@pytest.mark.parametrize("text", ["8,x", "8/2/2", "8/"])
+def test_features_that_are_no_numbers_are_refused(capsys, text):
+    with pytest.raises(SystemExit):
+        parse("--features", text)
+    assert f"argument --features: invalid features value: '{text}'" in capsys.readouterr().err
 
 
 def test_widths_that_are_no_numbers_are_refused(capsys):
