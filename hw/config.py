@@ -40,7 +40,7 @@ class ArrayConfig:
     weight_depth: int
     #: Words of ``lanes`` bits in each column's activation memory. Word 0 is reserved: it holds zeros.
     activation_depth: int
-    #: Words of ``accumulator_bits`` bits in each row's preset memory, one per tile of output channels.
+    #: Words of ``accumulator_bits`` bits in each row's preset memory; see :attr:`Region.PRESETS`.
     preset_depth: int
     #: Layer instructions in the program memory.
     program_depth: int = 64

@@ -139,8 +139,8 @@ def test_dense_networks_layer_by_layer(shape):
 def test_random_networks_on_random_arrays(case):
     """Convolutions of all kinds; some have weights that are streamed."""
     rng = np.random.default_rng(new_seed() + case)
-    config = None
-    while config is None:
+    model = config = None
+    while config is None or not networks.fits(model, config):
         model = networks.random_network(rng, operations=3_000)
         config = networks.random_config(rng, model)
     program = compile(model, config, keep_layers=True)
