@@ -10,6 +10,19 @@ def pytest_addoption(parser):
         metavar="N",
         help="MNIST images that the simulated board runs for each bundled model; 10000 is all",
     )
+    group.addoption(
+        "--networks",
+        type=int,
+        default=300,
+        metavar="N",
+        help="random networks to run on simulated boards; each hundred shares an array",
+    )
+    group.addoption(
+        "--network-seed",
+        type=int,
+        metavar="S",
+        help="replay one random network, on the array that it was run on",
+    )
 
 
 @pytest.fixture(scope="session")
