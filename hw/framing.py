@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import bits_for
 
 from .bus import Packet
 from .protocol import MAX_DATA_BYTES, Request
@@ -20,8 +21,9 @@ CRC_BYTES = CRC32.crc_width // 8
 class Deframer(wiring.Component):
     """Receive frames, and pass on those that arrived whole: length, escapes and CRC-32 are right.
 
-    Takes one byte per cycle while a frame arrives and none while a frame leaves. A good frame's first
-    byte appears two cycles after its END was taken, then one per cycle. Frames that are too short, too
+    Takes one byte per cycle, also while the frame before leaves; a good frame that ends before then waits,
+    and all behind it. A good frame's first byte appears two cycles after its END was taken and the frame
+    before has left, then one per cycle. Frames that are too short, too
     long, badly escaped or have a wrong CRC are dropped; empty ones (two ENDs) are nobody's error.
     Whatever came before, the state after an END is always the same.
 
@@ -65,7 +67,9 @@ class Deframer(wiring.Component):
         m.submodules.decoder = decoder = SlipDecoder()
         m.submodules.crc = crc = CRC32(data_width=8).create()
         # The CRC bytes need no place: the state of the CRC says whether they are right.
-        m.submodules.storage = storage = Memory(shape=8, depth=self.max_bytes, init=[])
+        # One half is filled while the other is sent.
+        half = range(self.max_bytes)
+        m.submodules.storage = storage = Memory(shape=8, depth=2 << bits_for(half[-1]), init=[])
         write = storage.write_port()
         read = storage.read_port()
 
@@ -75,8 +79,11 @@ class Deframer(wiring.Component):
         capacity = self.max_bytes + CRC_BYTES
         # capacity + 1 stands for "too long".
         count = Signal(range(capacity + 2))
-        index = Signal(range(self.max_bytes))
-        last = Signal(range(self.max_bytes))
+        size = Signal(half)
+        index = Signal(half)
+        last = Signal(half)
+        filling = Signal()
+        sending = Signal()
         accepted = Signal()
         good = Signal()
 
@@ -91,7 +98,7 @@ class Deframer(wiring.Component):
             crc.data.eq(received.p.data),
             crc.valid.eq(accepted & ~received.p.end),
             crc.start.eq(accepted & received.p.end),
-            write.addr.eq(count),
+            write.addr.eq(Cat(count[: len(index)], filling)),
             write.data.eq(received.p.data),
             write.en.eq(accepted & ~received.p.end & (count < self.max_bytes)),
             self.o.p.data.eq(read.data),
@@ -103,23 +110,25 @@ class Deframer(wiring.Component):
                 m.d.comb += received.ready.eq(1)
                 with m.If(accepted):
                     with m.If(received.p.end):
-                        m.d.sync += [count.eq(0), last.eq(count - (CRC_BYTES + 1))]
+                        m.d.sync += [count.eq(0), size.eq(count - (CRC_BYTES + 1))]
                         with m.If(good):
                             m.next = "FETCH"
                         with m.Elif((count != 0) | received.p.error):
                             m.d.comb += self.bad_frame.eq(1)
                     with m.Elif(count <= capacity):
                         m.d.sync += count.eq(count + 1)
-            with m.State("FETCH"):
-                m.d.sync += index.eq(0)
-                m.next = "SEND"
-            with m.State("SEND"):
-                m.d.comb += [self.o.valid.eq(1), read.addr.eq(index)]
-                with m.If(self.o.ready):
-                    m.d.comb += read.addr.eq(index + 1)
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(self.o.p.last):
-                        m.next = "RECEIVE"
+            with m.State("FETCH"), m.If(~sending):
+                m.d.comb += read.addr.eq(Cat(C(0, len(index)), filling))
+                m.d.sync += [sending.eq(1), last.eq(size), index.eq(0), filling.eq(~filling)]
+                m.next = "RECEIVE"
+
+        with m.If(sending):
+            m.d.comb += [self.o.valid.eq(1), read.addr.eq(Cat(index, ~filling))]
+            with m.If(self.o.ready):
+                m.d.comb += read.addr.eq(Cat((index + 1)[: len(index)], ~filling))
+                m.d.sync += index.eq(index + 1)
+                with m.If(self.o.p.last):
+                    m.d.sync += sending.eq(0)
 
         return m
 

@@ -29,8 +29,8 @@ class Link(wiring.Component):
 
     Queues at least WINDOW_BYTES bytes of requests while a reply leaves. On a UART, more are lost and counted;
     a FIFO waits until there is room. A reply begins some 20 cycles after a request's last byte, plus one
-    per byte of the request and what it asks for. Over a FIFO, where the line is no limit, a WRITE of 256
-    bytes takes 3 cycles a byte and a READ 2.
+    per byte of the request and what it asks for. Over a FIFO the commander is the limit: 256 bytes
+    in words of 4 take 410 cycles to write, and 411 to read and the memory's latency for each word.
 
     Parameters
     ----------

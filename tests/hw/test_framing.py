@@ -19,9 +19,11 @@ def deframe(received, rng, *, stalls=0.0, dut=None):
 
     async def source(ctx):
         await send(ctx, dut.i, received, rng, stalls)
-        await ctx.tick().repeat(4)
-        await ctx.tick().until(dut.i.ready)
-        await ctx.tick().repeat(4)
+        # Until the last frame has left.
+        idle = 0
+        while idle < 4:
+            *_, valid = await ctx.tick().sample(dut.o.valid)
+            idle = 0 if valid else idle + 1
 
     async def sink(ctx):
         content = bytearray()

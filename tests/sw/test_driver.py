@@ -185,6 +185,8 @@ def test_parse_identity():
     assert identity.config.lanes == 64
     assert isinstance(identity.config, ArrayConfig)
     assert identity.build == 7
+    for index, link in enumerate(LINKS):
+        assert parse_identity(identity_bytes(link=index), "port").config.link == link
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,11 @@ def test_parse_identity():
             identity_bytes(rows=0),
             ProtocolMismatch,
             "an array that cannot be .rows must be at least 1",
+        ),
+        (
+            identity_bytes(link=2),
+            ProtocolMismatch,
+            "an array that cannot be .link must be one of uart, fifo, not 'unknown'",
         ),
     ],
 )
