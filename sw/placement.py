@@ -148,7 +148,7 @@ def _places(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:
                 index=index,
                 layer=layer,
                 amplitude=model.amplitude(index),
-                map_shape=model.input_shape(index)[:2] if isinstance(layer, Conv) else (1, 1),
+                map_shape=_map_shape(model, index),
                 source=source,
                 result=result,
                 kernel=kernel,
@@ -160,6 +160,12 @@ def _places(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:
         )
         source = result
     return tuple(places)
+
+
+def _map_shape(model: Model, index: int) -> tuple[int, int]:
+    """Height and width of what layer ``index`` takes; a dense layer takes one position."""
+    shape = model.input_shape(index)
+    return (shape[0], shape[1]) if isinstance(model.layers[index], Conv) else (1, 1)
 
 
 def _windows_apart(model: Model, lanes: int) -> bool:
