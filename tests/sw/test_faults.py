@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import streamed
 
 from xnorgrid import link
 from xnorgrid.driver import Board
@@ -83,7 +84,7 @@ class FaultyTransport(Transport):
         start = self.counts[direction]
         self.counts[direction] += len(data)
         self.history[direction] += data
-        if direction != self.direction or (self.happened and self.kind in PASSING):
+        if direction != self.direction or (self.happened and self.kind not in STAYING):
             return data
         if self.happened:
             return self.staying(data)
@@ -109,6 +110,9 @@ class FaultyTransport(Transport):
             return data[:1] + data
         if self.kind == "insert":
             return self.rng.randbytes(self.rng.randrange(1, 5)) + data
+        if self.kind == "takeover":
+            session = self.rng.randrange(1 << 16)
+            return b"".join(encode_request(op, 0, session) for op in (Op.IDENTIFY, Op.RESET)) + data
         if self.kind == "burst":
             return data[self.rng.randrange(1, 300) :]
         history = self.history[self.direction]
@@ -138,6 +142,14 @@ def simulator():
     board.close()
 
 
+@pytest.fixture(scope="module")
+def small_simulator():
+    """An array that runs its model in segments."""
+    board = open_simulated("auto", streamed.CONFIG)
+    yield board
+    board.close()
+
+
 @pytest.fixture
 def patient_no_more(monkeypatch):
     """A simulated line has no latency timer to wait for."""
@@ -147,13 +159,15 @@ def patient_no_more(monkeypatch):
 class Bench:
     """A board behind a faulty line, and what it should answer."""
 
-    def __init__(self, simulator, seed):
+    def __init__(self, simulator, seed, segments=1):
         self.seed = seed
         self.line = FaultyTransport(simulator, seed)
         self.opened = 0
-        self.board = Board(self.line, config=CONFIG, reopen=self.reopen, timeout=TIMEOUT)
-        self.model = make_model(seed)
-        self.images = np.random.default_rng(seed).integers(0, 2, (5, 100), np.uint8)
+        rng = np.random.default_rng(seed)
+        config, count = (CONFIG, 5) if segments == 1 else (streamed.CONFIG, 23)
+        self.board = Board(self.line, config=config, reopen=self.reopen, timeout=TIMEOUT)
+        self.model = make_model(seed) if segments == 1 else streamed.random_model(rng, segments)
+        self.images = rng.integers(0, 2, (count, *self.model.input.shape), np.uint8)
         self.scores = reference.scores(self.model, self.images)
 
     def reopen(self):
@@ -191,9 +205,9 @@ class Bench:
         self.run()
 
 
-def volume(simulator, action):
+def volume(make, action):
     """Bytes that surely cross the line, out and in, during ``action``."""
-    bench = Bench(simulator, 1)
+    bench = make(1)
     if action == "run":
         bench.load()
     before = dict(bench.line.counts)
@@ -203,21 +217,35 @@ def volume(simulator, action):
 
 
 @pytest.fixture(scope="module")
-def volumes(simulator):
-    return {action: volume(simulator, action) for action in ("load", "run")}
+def actions(simulator, small_simulator):
+    """How to make a bench, what it does, and bytes that surely cross the line, by a test's name for it."""
+
+    def resident(seed):
+        return Bench(simulator, seed)
+
+    def in_segments(seed):
+        # An odd number leaves segment 0's place occupied, an even one does not.
+        return Bench(small_simulator, seed, 3 + seed % 2)
+
+    chosen = {"load": (resident, "load"), "run": (resident, "run"), "stream": (in_segments, "run")}
+    return {name: (*pair, volume(*pair)) for name, pair in chosen.items()}
+
+
+ACTIONS = ["load", "run", "stream"]
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
-@pytest.mark.parametrize("action", ["load", "run"])
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("kind", PASSING)
-def test_passing_faults(simulator, volumes, patient_no_more, kind, action, direction):
+def test_passing_faults(actions, patient_no_more, kind, action, direction):
     seed = new_seed()
     rng = random.Random(seed)
-    bench = Bench(simulator, seed)
+    make, method, volumes = actions[action]
+    bench = make(seed)
     bench.load()
     for _ in range(3):
-        bench.line.arm(kind, direction, rng.randrange(volumes[action][direction]))
-        error = bench.attempt(getattr(bench, action))
+        bench.line.arm(kind, direction, rng.randrange(volumes[direction]))
+        error = bench.attempt(getattr(bench, method))
         assert bench.line.happened
         bench.line.heal()
         # One fault is repaired by repetition, without anybody noticing, unless an old handshake comes
@@ -230,16 +258,17 @@ def test_passing_faults(simulator, volumes, patient_no_more, kind, action, direc
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
-@pytest.mark.parametrize("action", ["load", "run"])
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("kind", STAYING)
-def test_staying_faults(simulator, volumes, patient_no_more, kind, action, direction):
+def test_staying_faults(actions, patient_no_more, kind, action, direction):
     seed = new_seed()
     rng = random.Random(seed)
-    bench = Bench(simulator, seed)
+    make, method, volumes = actions[action]
+    bench = make(seed)
     bench.load()
-    position = rng.randrange(volumes[action][direction])
+    position = rng.randrange(volumes[direction])
     bench.line.arm(kind, direction, position)
-    error = bench.attempt(getattr(bench, action))
+    error = bench.attempt(getattr(bench, method))
     expected = Disconnected if kind == "cut" else (LinkTimeout, LinkCorrupt)
     assert isinstance(error, expected)
     # As long as the cause is there, so is the error; a run then has nothing loaded or no line.
@@ -249,24 +278,41 @@ def test_staying_faults(simulator, volumes, patient_no_more, kind, action, direc
     bench.check_usable()
 
 
-def test_many_faults_at_once(simulator, patient_no_more):
+@pytest.mark.parametrize("action", ["run", "stream"])
+def test_many_faults_at_once(actions, patient_no_more, action):
     seed = new_seed()
     rng = random.Random(seed)
-    bench = Bench(simulator, seed)
+    bench = actions[action][0](seed)
     answers = 0
     for _ in range(12):
-        for action in (bench.load, bench.run):
+        for attempted in (bench.load, bench.run):
             kind = rng.choice(PASSING + STAYING)
             bench.line.arm(kind, rng.choice(["out", "in"]), rng.randrange(2000))
             if kind in STAYING:
                 bench.line.position += rng.randrange(3000)
-            error = bench.attempt(action)
+            error = bench.attempt(attempted)
             answers += error is None
             if kind in STAYING or error is not None:
                 bench.line.heal()
     bench.line.heal()
     bench.check_usable()
     assert answers > 0
+
+
+@pytest.mark.parametrize("action", ["run", "stream"])
+def test_a_reset_in_the_middle_of_a_run(actions, patient_no_more, action):
+    seed = new_seed()
+    rng = random.Random(seed)
+    make, _, volumes = actions[action]
+    bench = make(seed)
+    for _ in range(6):
+        bench.load()
+        bench.line.arm("takeover", "out", rng.randrange(volumes["out"]))
+        assert isinstance(bench.attempt(bench.run), DeviceReset)
+        assert bench.line.happened
+        assert isinstance(bench.attempt(bench.run), NotLoaded)
+    bench.line.heal()
+    bench.check_usable()
 
 
 @pytest.mark.parametrize(
