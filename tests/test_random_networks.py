@@ -1,6 +1,6 @@
 """Random networks on random arrays: PyTorch = integer reference = gateware, every value of every layer.
 
-Each hundred of network seeds shares an array, which is compiled once. One in four comes from PyTorch.
+Each hundred of network seeds shares an array, which is compiled once. Up to one in three comes from PyTorch.
 ``--networks N`` says how many, ``--network-seed S`` replays one.
 """
 
@@ -62,9 +62,8 @@ def board(seeds, tmp_path, monkeypatch):
 def draw(seed, config):
     """A network that fits ``config``, images, and what PyTorch makes of them, if it comes from there."""
     rng = np.random.default_rng(seed)
-    from_torch = rng.random() < 0.25
     while True:
-        network = torch_networks.random_network(rng) if from_torch else None
+        network = torch_networks.random_network(rng) if rng.random() < 0.3 else None
         model = fold(network, "random") if network else networks.random_network(rng)
         if reference.operations(model, 1) < 200_000 and networks.fits(model, config):
             break
