@@ -120,7 +120,8 @@ def fold_block(block: Block, name: str) -> tuple[Layer, np.ndarray | None]:
     if block.pool == "activations":
         weights[falling] ^= 1
         if rows is not None:
-            rows[np.ix_((0, 2), falling)] *= -1
+            rows[0, falling] *= -1
+            rows[2, falling] *= -1
         inverted = np.zeros_like(falling)
     thresholds = np.where(inverted, ones, counts - ones).astype(np.int32)
     if isinstance(product, BinaryLinear):
