@@ -163,8 +163,8 @@ def _sums(x: np.ndarray, layer: Layer, amplitude: int) -> np.ndarray:
     taken = _windows(x, layer, amplitude) if isinstance(layer, Conv) else x.reshape(len(x), fan_in)
     positions = taken.shape[1:3] if isinstance(layer, Conv) else ()
     # Floating point is exact, in any order of summation, while no sum needs more bits than a mantissa has.
-    exact = np.float32 if fan_in * amplitude < 1 << 24 else np.float64
-    weights = (2 * layer.weights.reshape(-1, fan_in).astype(exact) - 1).T
+    exact: type[np.floating] = np.float32 if fan_in * amplitude < 1 << 24 else np.float64
+    weights: np.ndarray = (2 * layer.weights.reshape(-1, fan_in).astype(exact) - 1).T
     sums = np.empty((len(x), *positions, len(layer.weights)), np.int32)
     step = max(1, _BLOCK // (fan_in * math.prod(positions)))
     for start in range(0, len(x), step):
