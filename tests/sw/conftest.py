@@ -59,7 +59,7 @@ def folded(tmp_path):
     """A folded network, its file, images of which the first meets a threshold exactly, and their file."""
     torch = pytest.importorskip("torch")
     from xnorgrid.fold import fold
-    from xnorgrid.nn import BinaryMLP
+    from xnorgrid.network import BinaryMLP
 
     torch.manual_seed(1)
     network = BinaryMLP((8, 5, 3), Input((2, 4), "threshold", 255, 128))
