@@ -18,19 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from xnorgrid.hw.config import PRESETS, ConfigError, preset
-from xnorgrid.sim.boards import KINDS
+from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
-from . import commands, tables, train_options
+from . import commands, options, tables, train_options
 from .checks import ModelError
-from .compile import ModelDoesNotFit
+from .compile import ModelDoesNotFit, UnsupportedLayers
 from .data import DataError
 from .errors import BoardError
 from .extras import MissingExtra
 from .images import ImageError
+from .inspection_text import inspect_text, problems_text
 from .model import Model
-from .modelfile import bundled_models, load
+from .modelfile import load
 from .recipe import RecipeError
 from .transport import TransportError
 
@@ -77,9 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = error.__cause__ if isinstance(error.__cause__, _LACKING) else error
         for status, types in _STATUS.items():
             if isinstance(reason, types):
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {_text(error)}", file=sys.stderr)
                 return status
         raise
+
+
+def _text(error: Exception) -> str:
+    """The message, one line for each unsupported layer."""
+    if not isinstance(error, UnsupportedLayers):
+        return str(error)
+    return problems_text(str(error), error.problems)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,99 +107,46 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     added = command(_demo, "demo", "run the bundled digits network on the simulated board")
-    _add_device(added)
+    options.add_device(added)
 
     added = command(_train, "train", "train a binary network with PyTorch")
     train_options.add_arguments(added)
 
     added = command(_inspect, "inspect", "what a model is, where it fits and how fast it would be")
-    _add_model(added)
-    _add_config(added, default=None)
+    options.add_model(added)
+    options.add_config(added, "every preset")
 
     added = command(_simulate, "simulate", "run a model on the simulated board")
-    _add_model(added)
-    _add_images(added)
-    _add_config(added, default=None)
-    _add_kind(added)
+    options.add_model(added)
+    options.add_images(added)
+    options.add_config(added, "the first preset that holds the model")
+    options.add_kind(added)
 
     added = command(_verify, "verify", "compare PyTorch, reference and RTL layer by layer")
-    _add_model(added)
-    _add_images(added)
-    _add_device(added)
+    options.add_model(added)
+    options.add_images(added)
+    options.add_device(added)
+    options.add_config(added, "what the device has")
     added.add_argument(
         "--no-torch", action="store_true", help="compare the reference and the board only"
     )
 
     added = command(_run, "run", "scores of images from a board: .npy in, .npy out")
-    _add_model(added)
+    options.add_model(added)
     added.add_argument("images", type=Path, metavar="IMAGES.npy")
     added.add_argument("scores", type=Path, metavar="SCORES.npy")
-    _add_device(added)
+    options.add_device(added)
 
     added = command(_bench, "bench", "cycles, utilisation and images/s of models")
-    added.add_argument("models", nargs="+", metavar="MODEL", help=_MODEL_HELP)
-    _add_data(added)
-    _add_config(added, default="sim")
-    _add_kind(added)
+    added.add_argument("models", nargs="+", metavar="MODEL", help=options.MODEL_HELP)
+    options.add_images(added)
+    options.add_config(added, "sim")
+    options.add_kind(added)
+    added.add_argument(
+        "--layers", type=options.positive, default=0, metavar="N",
+        help="also compare every value of every layer on the first N images",
+    )  # fmt: skip
     return parser
-
-
-_MODEL_HELP = f"a model file, or one of {', '.join(bundled_models())}"
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="directory of the data sets (default: $XNORGRID_DATA)",
-    )
-    parser.add_argument("--count", type=_positive, metavar="N", help="only the first N images")
-
-
-def _add_images(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--images", type=Path, metavar="FILE.npy",
-        help="images (default: the test set of the data the model was trained on)",
-    )  # fmt: skip
-    _add_data(parser)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", metavar="NAME",
-        help="serial:PORT, auto, sim, compiled or pysim, the last three with :PRESET if wanted "
-        "(default: $XNORGRID_DEVICE, else sim)",
-    )  # fmt: skip
-
-
-def _add_config(parser: argparse.ArgumentParser, default: str | None) -> None:
-    parser.add_argument(
-        "--config", metavar="PRESET", choices=PRESETS, default=default,
-        help=f"array configuration: {', '.join(PRESETS)}"
-        + ("" if default is None else f" (default: {default})"),
-    )  # fmt: skip
-
-
-def _add_kind(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kind", choices=KINDS, default="auto",
-        help="how to simulate (default: compiled if there is a C++ compiler, else pysim)",
-    )  # fmt: skip
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_positive.__name__ = "positive whole number"  # what argparse names in its message
 
 
 def _print(arguments: argparse.Namespace, report: Any, text: str) -> None:
@@ -232,9 +186,8 @@ def _train(arguments: argparse.Namespace, command: str) -> int:
 
 def _inspect(arguments: argparse.Namespace, _: str) -> int:
     """Say what a model is, where it fits, and how fast it would be there."""
-    config = None if arguments.config is None else preset(arguments.config)
-    report = commands.inspect(load(arguments.model), config)
-    _print(arguments, report, tables.inspect_text(report))
+    report = commands.inspect(load(arguments.model), options.config(arguments))
+    _print(arguments, report, inspect_text(report))
     return 0
 
 
@@ -245,7 +198,7 @@ def _simulate(arguments: argparse.Namespace, _: str) -> int:
         model,
         _chosen(arguments, model),
         kind=arguments.kind,
-        config=None if arguments.config is None else preset(arguments.config),
+        config=options.config(arguments),
         progress=_progress(arguments),
     )
     _print(arguments, report, tables.measure_text(report))
@@ -259,6 +212,7 @@ def _verify(arguments: argparse.Namespace, _: str) -> int:
         model,
         _chosen(arguments, model),
         arguments.device,
+        config=options.config(arguments),
         with_torch=not arguments.no_torch,
         progress=_progress(arguments),
     )
@@ -284,22 +238,25 @@ def _run(arguments: argparse.Namespace, _: str) -> int:
 
 
 def _bench(arguments: argparse.Namespace, _: str) -> int:
-    """Measure models on a simulated board, beside what was predicted."""
+    """Measure models on a simulated board, and say layer by layer where its cycles and lanes go."""
     reports = commands.bench(
         [load(name) for name in arguments.models],
+        images=arguments.images,
         directory=arguments.data,
-        config=preset(arguments.config),
+        config=options.config(arguments) or preset("sim"),
         kind=arguments.kind,
         count=arguments.count,
+        layers=arguments.layers,
         progress=_progress(arguments),
     )
-    _print(arguments, reports, tables.bench_table(reports))
+    _print(arguments, reports, tables.bench_text(reports))
     return max(_verdict(report) for report in reports)
 
 
 def _verdict(report: dict[str, Any]) -> int:
     equal = report["bit_exact"] and report.get("matches_pytorch") is not False
-    return 0 if equal else _DIFFERS
+    layers = report.get("layers_compared")
+    return 0 if equal and (layers is None or layers["bit_exact"]) else _DIFFERS
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["bench_table", "inspect_text", "measure_text", "verify_text"]
+from .columns import pairs, rate, table, weights
+
+__all__ = ["bench_text", "measure_text", "verify_text"]
 
 
 def measure_text(report: Mapping[str, Any]) -> str:
@@ -31,6 +33,8 @@ def measure_text(report: Mapping[str, Any]) -> str:
         same = "yes: SHA-256 of all scores" if report["matches_pytorch"] else "NO: SHA-256 differs"
         rows.append(("equals PyTorch", same))
     rows += [
+        ("weights", weights(report["segments"])),
+        *([("streamed", _streamed(report["streaming"]))] if report["segments"] > 1 else []),
         ("cycles per image", f"{report['cycles_per_image']:,.1f}"),
         (
             "array utilisation",
@@ -39,18 +43,18 @@ def measure_text(report: Mapping[str, Any]) -> str:
                 f"{report['expected_lanes']:,} in the network)"
             ),
         ),
-        ("images/s, array", f"{_rate(report['images_per_second_at_clock'])} at {clock:g} MHz"),
-        ("images/s, here", f"{_rate(report['images_per_second'])} with the link"),
+        ("images/s, array", f"{rate(report['images_per_second_at_clock'])} at {clock:g} MHz"),
+        ("images/s, here", f"{rate(report['images_per_second'])} with the link"),
         (
             "",
             (
-                f"{_rate(report['images_per_second_without_link'])} without (while the array ran: "
+                f"{rate(report['images_per_second_without_link'])} without (while the array ran: "
                 f"{report['array_seconds']:.2f} s of {report['run_seconds']:.2f} s)"
             ),
         ),
         ("load", f"{report['load_seconds']:.2f} s"),
     ]
-    return _pairs(rows)
+    return pairs(rows)
 
 
 def verify_text(report: Mapping[str, Any]) -> str:
@@ -61,6 +65,8 @@ def verify_text(report: Mapping[str, Any]) -> str:
             f"{report['images']:,} images, layer by layer"
         )
     ]
+    if report["segments"] > 1:
+        lines.append(f"weights streamed in {report['segments']} segments")
     difference = report["difference"]
     failed = None if difference is None else difference["layer"]
     for layer in report["layers"]:
@@ -72,54 +78,21 @@ def verify_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def inspect_text(report: Mapping[str, Any]) -> str:
-    """A model's layers, where it comes from, and where it fits."""
-    source = report["input"]
-    shape = "x".join(str(size) for size in source["shape"])
-    how = "bits" if source["kind"] == "bits" else f"pixel >= {source['threshold']}"
-    lines = [
-        (f"model {report['name']}: {report['weight_bits']:,} weight bits, "
-        f"{report['operations_per_image']:,} XNORs per image"),
-        f"input {shape}, {how}; classes {', '.join(report['labels']) or report['classes']}",
-        "",
-        *_table(
-            ["layer", "op", "in", "out", "result", "inverted"],
-            [
-                [
-                    layer["name"], layer["op"], str(layer["shape"][1]), str(layer["shape"][0]),
-                    layer["result"], str(layer["inverted_channels"]),
-                ]
-                for layer in report["layers"]
-            ],
-        ),
-        "",
-    ]  # fmt: skip
-    for name, value in report["provenance"].items():
-        lines.append(f"{name}: {value}")
-    if report["provenance"]:
-        lines.append("")
-    fitting = [
-        [
-            name,
-            f"{fit['cycles_per_image']:,.1f}",
-            f"{fit['utilisation']:.1%}",
-            _rate(fit["images_per_second_at_clock"]),
-        ]
-        for name, fit in report["on"].items()
-        if fit["fits"]
-    ]
-    if fitting:
-        lines += _table(["array", "cycles/image", "utilisation", "images/s"], fitting)
-    lines += [f"{name}: {fit['why_not']}" for name, fit in report["on"].items() if not fit["fits"]]
-    return "\n".join(lines)
+def _streamed(streaming: Mapping[str, Any]) -> str:
+    waiting = streaming["waiting_seconds"]
+    share = waiting / ((waiting + streaming["array_seconds"]) or 1)
+    return (
+        f"{streaming['streamed_bytes']:,} bytes for {streaming['segments']:,} runs of a segment; "
+        f"the array waited for the link in {share:.1%} of the time"
+    )
 
 
-def bench_table(reports: Sequence[Mapping[str, Any]]) -> str:
-    """Several models on one board, measured beside predicted."""
+def bench_text(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Several models on one board, in all and layer by layer."""
     array = reports[0]["array"]
     heading = (
         f"{reports[0]['board']}: {array['rows']} x {array['cols']} x {array['lanes']} lanes, "
-        f"{array['clock_hz'] / 1e6:g} MHz"
+        f"{array['clock_hz'] / 1e6:g} MHz; images/s at the clock, simulated, with the link"
     )
     rows = [
         [
@@ -127,42 +100,59 @@ def bench_table(reports: Sequence[Mapping[str, Any]]) -> str:
             f"{report['images']:,}",
             "-" if report["accuracy"] is None else f"{report['accuracy']:.2%}",
             "yes" if report["bit_exact"] else "NO",
+            weights(report["segments"]),
             f"{report['cycles_per_image']:,.1f}",
-            f"{report['predicted']['cycles_per_image']:,.1f}",
             f"{report['utilisation']:.1%}",
-            f"{report['operations_per_image']:,}",
-            _rate(report["images_per_second_at_clock"]),
-            _rate(report["images_per_second_without_link"]),
-            _rate(report["images_per_second"]),
+            rate(report["images_per_second_at_clock"]),
+            rate(report["images_per_second_without_link"]),
+            rate(report["images_per_second"]),
         ]
         for report in reports
     ]
     columns = [
-        "model", "images", "accuracy", "exact", "cycles/image", "predicted", "utilisation",
-        "XNORs/image", "images/s at clock", "simulated/s", "with link",
+        "model", "images", "accuracy", "exact", "weights", "cycles/image", "utilisation",
+        "at clock/s", "simulated/s", "with link/s",
     ]  # fmt: skip
-    return "\n".join([heading, *_table(columns, rows)])
+    lines = [heading, *table(columns, rows)]
+    for report in reports:
+        lines += ["", *_model_lines(report)]
+    return "\n".join(lines)
 
 
-def _rate(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate:,.0f}"
-
-
-def _pairs(rows: Sequence[tuple[str, str]]) -> str:
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns aligned: text to the left, numbers to the right."""
-    widths = [max(len(row[k]) for row in [columns, *rows]) for k in range(len(columns))]
-    numeric = [all(row[k][:1].isdigit() for row in rows) for k in range(len(columns))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            f"{cell:>{width}}" if right else f"{cell:<{width}}"
-            for cell, width, right in zip(row, widths, numeric, strict=True)
+def _model_lines(report: Mapping[str, Any]) -> list[str]:
+    """Where one model's cycles and lanes went."""
+    rows = []
+    for layer in report["layers"]:
+        first, *more = layer["reasons"] or [""]
+        rows.append(
+            [
+                layer["name"],
+                f"{layer['cycles_per_pass']:,}",
+                f"{layer['share']:.1%}",
+                f"{layer['utilisation']:.1%}",
+                first,
+            ]
         )
-        return "  ".join(cells).rstrip()
-
-    return [line(columns), *(line(row) for row in rows)]
+        rows += [["", "", "", "", reason] for reason in more]
+    columns = ["layer", "cycles/pass", "share", "utilisation", "below 90 % because"]
+    counted, predicted = report["counters"]["busy_cycles"], report["predicted_cycles"]
+    each = sum(layer["cycles_per_pass"] for layer in report["layers"])
+    lines = [
+        f"{report['model']}:",
+        *table(columns, rows),
+        f"{report['passes']:,} passes x {each:,} cycles + {report['cycles_outside_layers']:,} around runs = "
+        f"{predicted:,}; the board counted "
+        + ("as many" if counted == predicted else f"{counted:,}, which DIFFERS"),
+    ]
+    if report["segments"] > 1:
+        lines.append(f"streamed {_streamed(report['streaming'])}")
+    compared = report.get("layers_compared")
+    if compared is not None:
+        found = compared["difference"]
+        values = sum(layer["values"] for layer in compared["layers"])
+        lines.append(
+            f"{compared['images']:,} images layer by layer: all {values:,} values equal the reference's"
+            if found is None
+            else f"{compared['images']:,} images layer by layer: first difference: {found['text']}"
+        )
+    return lines

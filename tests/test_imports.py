@@ -33,7 +33,7 @@ TORCH = {
     )
 }
 #: Opens boards and carries out commands: what ties the parts together.
-TIES = {"xnorgrid.cli", "xnorgrid.commands", "xnorgrid.discovery"}
+TIES = {f"xnorgrid.{name}" for name in ("cli", "commands", "discovery", "inspection", "options")}
 #: Run inside the simulator, or start it.
 BENCHES = {"xnorgrid.sim.bfm", "xnorgrid.sim.cosim"}
 #: The host's modules that simulations may use: anything but training and the ties.

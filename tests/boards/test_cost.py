@@ -4,10 +4,10 @@ import pytest
 
 from xnorgrid import load
 from xnorgrid.boards.cost import synthesise
-from xnorgrid.commands import run_cycles
 from xnorgrid.compile import compile
 from xnorgrid.hw.config import preset
 from xnorgrid.hw.pe import ProcessingElement
+from xnorgrid.inspection import program_use
 
 
 @pytest.mark.parametrize(("lanes", "luts"), [(32, 123), (64, 207), (128, 373)])
@@ -23,4 +23,4 @@ def test_cycles_of_a_full_run(name, images, cycles):
     config = preset("sim")
     program = compile(load(name), config)
     assert program.max_passes * config.cols == images
-    assert run_cycles(program, program.max_passes) <= cycles
+    assert program_use(program).cycles <= cycles

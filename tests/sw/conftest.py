@@ -4,7 +4,7 @@ import pytest
 from xnorgrid import modelfile
 from xnorgrid.cli import main
 from xnorgrid.construct import from_arrays
-from xnorgrid.model import Input
+from xnorgrid.model import Conv, Dense, Input, Model
 from xnorgrid.sim import reference
 from xnorgrid.sim.streams import new_seed
 
@@ -25,13 +25,18 @@ def call(capsys, monkeypatch):
 
 @pytest.fixture
 def refused(call):
-    """Run a command that must fail with ``status`` and nothing but one message, which is returned."""
+    """Run a command that must fail with ``status`` and nothing but one message, which is returned.
+
+    It is one line, or a heading with indented lines below it.
+    """
 
     def run(status, *arguments):
         got, out, err = call(*arguments)
         assert got == status, (got, err)
         assert out == ""
-        assert err.startswith("error: ") and "Traceback" not in err and err.count("\n") == 1
+        first, *more = err.splitlines()
+        assert first.startswith("error: ") and "Traceback" not in err
+        assert err.endswith("\n") and all(line.startswith("  ") for line in more)
         return err.removeprefix("error: ").strip()
 
     return run
@@ -52,6 +57,26 @@ def network(tmp_path):
     images = rng.integers(0, 2, (5, 3, 4), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     return model, path, images, tmp_path / "images.npy"
+
+
+@pytest.fixture
+def conv(tmp_path):
+    """A small convolutional model on 2-bit pixels, its file, 5 images and their file."""
+    rng = np.random.default_rng(new_seed())
+
+    def bits(*shape):
+        return rng.integers(0, 2, shape, dtype=np.uint8)
+
+    layers = (
+        Conv("conv1", bits(5, 3, 3, 1), np.full(5, 14, np.int32), bits(5) > 0, 1, (1, 1), 1),
+        Conv("conv2", bits(4, 2, 2, 5), np.full(4, 20, np.int32), bits(4) > 0, 1, (1, 0), 0, 2),
+        Dense("scores", bits(3, 3 * 2 * 4)),
+    )
+    model = Model("small conv", Input((6, 5), "pixels", 3), layers)
+    modelfile.save(model, tmp_path / "conv.safetensors")
+    images = rng.integers(0, 4, (5, 6, 5), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", images)
+    return model, tmp_path / "conv.safetensors", images, tmp_path / "pixels.npy"
 
 
 @pytest.fixture

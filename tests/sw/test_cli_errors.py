@@ -48,28 +48,62 @@ def test_damaged_model(refused, network):
     assert refused(4, "verify", path).startswith(f"{path}: ")
 
 
+def saved(tmp_path, shapes):
+    """Options that name a model of ones with these weight shapes, and an image for it."""
+    ones = [np.ones(shape, int) for shape in shapes]
+    modelfile.save(
+        from_arrays(ones, [1] * (len(ones) - 1), name="wide"), tmp_path / "wide.safetensors"
+    )
+    np.save(tmp_path / "images.npy", np.ones((1, shapes[0][1]), np.uint8))
+    return tmp_path / "wide.safetensors", "--images", tmp_path / "images.npy", "-q"
+
+
 def test_model_that_does_not_fit(refused, tmp_path):
-    wide = from_arrays([np.ones((2, 3000), int)], [], name="wide")
-    modelfile.save(wide, tmp_path / "wide.safetensors")
-    np.save(tmp_path / "images.npy", np.ones((1, 3000), np.uint8))
-    shared = (tmp_path / "wide.safetensors", "--images", tmp_path / "images.npy", "-q")
-    expected = "model 'wide' does not fit 3 x 2 x 5 lanes: "
-    message = refused(4, "simulate", *shared, "--config", "tiny", "--kind", "pysim")
+    """Images too large for the activation memory."""
+    shared = saved(tmp_path, [(2, 500)])
+    fields = ("--set", "activation_depth=50")
+    expected = (
+        "model 'wide' does not fit 3 x 2 x 5 lanes: activation_depth is 50 but 107 are needed "
+    )
+    message = refused(4, "simulate", *shared, "--config", "tiny", *fields, "--kind", "pysim")
     assert message.startswith(expected)
-    assert "accumulator_bits is 10 but 13 are needed (3 short)" in message
-    assert message.endswith("preset 'sim' would do")
-    message = refused(4, "verify", *shared, "--device", BOARD, "--no-torch")
-    assert message.startswith(expected)
+    assert message.endswith("preset 'tiny' or 'small' or 'sim' would do")
+    pysim = ("--device", "pysim", "--config", "tiny", *fields, "--no-torch")
+    assert refused(4, "verify", *shared, *pysim).startswith(expected)
+
+
+def test_unsupported_layers_are_listed_line_by_line(refused, tmp_path):
+    shared = saved(tmp_path, [(600, 3000), (2, 600)])
+    heading, *lines = refused(
+        4, "simulate", *shared, "--config", "tiny", "--kind", "pysim"
+    ).splitlines()
+    assert heading == "model 'wide': 3 x 2 x 5 lanes cannot run it:"
+    assert lines == [
+        f"  layer 'layer{k}': its sums reach {inputs}, which takes {bits} accumulator bits, but there "
+        f"are 10: raise accumulator_bits to {bits}"
+        for k, inputs, bits in ((0, 3000, 13), (1, 600, 11))
+    ]
 
 
 def test_model_that_fits_nowhere(refused, tmp_path):
-    wide = from_arrays([np.ones((1, 40_000), int)], [], name="wide")
-    modelfile.save(wide, tmp_path / "wide.safetensors")
-    np.save(tmp_path / "images.npy", np.ones((1, 40_000), np.uint8))
+    message = refused(4, "simulate", *saved(tmp_path, [(1, 40_000)]))
+    assert message.startswith("model 'wide': 8 x 8 x 32 lanes cannot run it:\n  layer ")
+    assert "its sums reach 40000" in message
+
+
+def test_array_that_cannot_be_built(refused, network):
+    _, path, _, file = network
+    assert refused(4, "inspect", path, "--set", "rows=0") == "rows must be at least 1, not 0"
+    message = refused(4, "simulate", path, "--images", file, "--set", "link=rope")
+    assert message == "link must be one of uart, fifo, not 'rope'"
+
+
+def test_array_named_twice(refused, network):
+    _, path, _, file = network
     message = refused(
-        4, "simulate", tmp_path / "wide.safetensors", "--images", tmp_path / "images.npy"
+        1, "verify", path, "--images", file, "--device", BOARD, "--config", "small", "--no-torch"
     )
-    assert "no preset is large enough" in message
+    assert message == "pysim:tiny already names a configuration: leave it or config out"
 
 
 def test_missing_data(refused, tmp_path):
