@@ -13,6 +13,7 @@ from xnorgrid.batch import batches
 from xnorgrid.driver import Board
 from xnorgrid.fold import fold
 from xnorgrid.hw.core import timing
+from xnorgrid.model import describe
 from xnorgrid.sim import reference
 from xnorgrid.sim.boards import open_simulated
 from xnorgrid.sim.streams import new_seed
@@ -92,7 +93,7 @@ def check(board, model, images, network):
     assert list(on_board) == names
     results["board"] = list(on_board.values())
     difference = first_difference(names, results)
-    assert difference is None, f"{difference}\n{model}\n{board.config}"
+    assert difference is None, f"{difference}\n{describe(model)}\n{board.config}"
     assert board.counters.useful_lanes == reference.operations(model, len(images))
 
     # Loaded as usual, results take each other's place, and several passes make one run.
