@@ -79,6 +79,7 @@ class Runs:
             if number:
                 session.renew(deadline)
                 loaded.write_instructions(number, deadline)
+            wall_clock = time.perf_counter()
             started = self._start(batch, deadline)
             if number:
                 waited += max(0.0, started - ended)
@@ -86,14 +87,16 @@ class Runs:
             if following is not None:
                 loaded.write_weights(following, deadline)
             cycles = self._await_end(deadline) - busy
+            self.array_seconds += time.perf_counter() - wall_clock
             busy += cycles
             # Nobody saw the run end while weights were written; the board counts its cycles.
             seconds = cycles / self.program.config.clock_hz
             ended = started + seconds
             if self._segmented:
-                loaded.streaming += Streaming(segments=1, array_seconds=seconds)
-        if self._segmented:
-            loaded.streaming += Streaming(waiting_seconds=waited)
+                loaded.streaming += Streaming(
+                    segments=1, array_seconds=seconds, waiting_seconds=waited
+                )
+                waited = 0.0
 
     @property
     def _segmented(self) -> bool:
@@ -129,7 +132,6 @@ class Runs:
             }
         )
         start = Call(Op.RUN, data=run.as_bits().to_bytes(Run.size // 8, "little"))
-        self._started = time.perf_counter()
         self._session.request([start], deadline)
         return self._now()
 
@@ -144,7 +146,6 @@ class Runs:
                     f"{self._session.transport.description}: the run was stopped, so another program uses "
                     f"the board; make sure of that and load the model again"
                 )
-        self.array_seconds += time.perf_counter() - self._started
         return int(report.busy_cycles)
 
     def _read_results(self, index: int, batch: Batch, deadline: float) -> np.ndarray:
