@@ -11,8 +11,10 @@ _NUMBER = re.compile(r"[\d.,]+%?")
 
 
 def rate(per_second: float | None) -> str:
-    """A rate without decimals; a dash for one that was too short to measure."""
-    return "-" if per_second is None else f"{per_second:,.0f}"
+    """A rate, with one decimal below 10; a dash for one that was too short to measure."""
+    if per_second is None:
+        return "-"
+    return f"{per_second:,.1f}" if per_second < 10 else f"{per_second:,.0f}"
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> str:

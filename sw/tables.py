@@ -140,8 +140,8 @@ def _model_lines(report: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{report['model']}:",
         *table(columns, rows),
-        f"{report['passes']:,} passes x {each:,} cycles + {report['cycles_outside_layers']:,} around runs = "
-        f"{predicted:,}; the board counted "
+        f"passes x cycles: {report['passes']:,} x {each:,} + {report['cycles_outside_layers']:,} around runs "
+        f"= {predicted:,}; the board counted "
         + ("as many" if counted == predicted else f"{counted:,}, which DIFFERS"),
     ]
     if report["segments"] > 1:

@@ -1,6 +1,7 @@
 import textwrap
 
 from xnorgrid import inspection_text, tables
+from xnorgrid.columns import rate
 
 REPORT = {
     "model": "net",
@@ -110,17 +111,23 @@ def test_bench_text():
     conv          2,400  97.2%        95.0%
     scores           69   2.8%         7.2%  10 channels on 16 rows
                                              9 further bits of each score take 27 of 69 cycles
-    617 passes x 2,469 cycles + 80 around runs = 1,523,447; the board counted as many
+    passes x cycles: 617 x 2,469 + 80 around runs = 1,523,447; the board counted as many
 
     longer:
     layer   cycles/pass  share  utilisation  below 90 % because
     conv          2,400  97.2%        95.0%
     scores           69   2.8%         7.2%  10 channels on 16 rows
                                              9 further bits of each score take 27 of 69 cycles
-    617 passes x 2,469 cycles + 80 around runs = 9; the board counted 1,523,447, which DIFFERS
+    passes x cycles: 617 x 2,469 + 80 around runs = 9; the board counted 1,523,447, which DIFFERS
     2 images layer by layer: all 1,020 values equal the reference's
     """
     assert tables.bench_text(reports) == textwrap.dedent(expected).strip()
+
+
+def test_rates():
+    assert [rate(value) for value in (None, 0.04, 9.94, 10, 12_345.6)] == [
+        "-", "0.0", "9.9", "10", "12,346",
+    ]  # fmt: skip
 
 
 def test_bench_text_says_what_differs():

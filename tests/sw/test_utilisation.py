@@ -112,6 +112,8 @@ def test_no_reasons_from_nine_tenths_on():
     good = use(from_arrays(layers, [0]), preset("sim"), 8)
     assert good.layers[0].utilisation == Fraction(9, 10)
     assert good.reasons(good.layers[0]) == []
+    few = use(from_arrays(layers, [0]), preset("sim"), 1)
+    assert few.reasons(few.layers[0]) == ["1 of 8 columns of all passes hold an image"]
     worse = run_use(compile(from_arrays(layers, [0]), preset("sim")), TURNAROUND + 1, OVERHEAD, 8)
     assert worse.reasons(worse.layers[0]) == ["array waits 20 of 191 cycles between layers"]
 
