@@ -72,9 +72,9 @@ def conv(tmp_path):
         Conv("conv2", bits(4, 2, 2, 5), np.full(4, 20, np.int32), bits(4) > 0, 1, (1, 0), 0, 2),
         Dense("scores", bits(3, 3 * 2 * 4)),
     )
-    model = Model("small conv", Input((6, 5), "pixels", 3), layers)
+    model = Model("small conv", Input((6, 5, 1), "pixels", 3), layers)
     modelfile.save(model, tmp_path / "conv.safetensors")
-    images = rng.integers(0, 4, (5, 6, 5), dtype=np.uint8)
+    images = rng.integers(0, 4, (5, 6, 5, 1), dtype=np.uint8)
     np.save(tmp_path / "pixels.npy", images)
     return model, tmp_path / "conv.safetensors", images, tmp_path / "pixels.npy"
 

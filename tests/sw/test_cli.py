@@ -218,14 +218,14 @@ def test_what_differs_is_counted(network, monkeypatch):
     assert "equals PyTorch     NO: SHA-256 differs\n" in text
 
 
-def test_run(call, network, tmp_path, monkeypatch):
+def test_run(call, conv, tmp_path, monkeypatch):
     """Here the environment names the board."""
-    model, path, images, file = network
+    model, path, images, file = conv
     monkeypatch.setenv("XNORGRID_DEVICE", BOARD)
     out_file = tmp_path / "scores.npy"
     status, out, err = call("run", path, file, out_file, "-q", "--json")
     assert (status, err) == (0, "")
-    assert json.loads(out) == {"model": "tiny net", "images": 5, "scores": str(out_file)}
+    assert json.loads(out) == {"model": "small conv", "images": 5, "scores": str(out_file)}
     scores = np.load(out_file)
     assert scores.dtype == np.int32
     assert np.array_equal(scores, reference.scores(model, images))
