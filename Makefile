@@ -46,8 +46,8 @@ lint: $(VENV)/test.stamp
 
 types: $(VENV)/test.stamp
 	@rm -rf $(TYPES) && mkdir -p $(TYPES)/xnorgrid
-	@ln -s $(CURDIR)/sw/*.py $(CURDIR)/sw/py.typed $(CURDIR)/sw/models $(CURDIR)/hw $(CURDIR)/sim \
-		$(CURDIR)/boards $(TYPES)/xnorgrid/
+	@ln -s $(CURDIR)/sw/*.py $(CURDIR)/sw/py.typed $(CURDIR)/sw/models $(CURDIR)/sw/geometry \
+		$(CURDIR)/hw $(CURDIR)/sim $(CURDIR)/boards $(TYPES)/xnorgrid/
 	MYPYPATH=$(TYPES) $(BIN)/mypy
 
 check: lint types

@@ -32,6 +32,9 @@ TORCH = {
         "verify",
     )
 }
+#: Draws: only with the extra that brings these.
+DRAWING = {"matplotlib", "PIL"}
+DRAWS = {"xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
 #: Opens boards and carries out commands: what ties the parts together.
 TIES = {f"xnorgrid.{name}" for name in ("cli", "commands", "discovery", "inspection", "options")}
 #: Run inside the simulator, or start it.
@@ -104,6 +107,8 @@ def allowed(module, target):
         return target in ("numpy", "xnorgrid.model")
     if top == "torch":
         return module in TORCH
+    if top in DRAWING:
+        return module in DRAWS
     if top in COCOTB:
         return module in BENCHES or module.startswith("xnorgrid.sim.tb_")
     folder = folder_of(module)
@@ -158,6 +163,7 @@ def test_folders_are_not_imported_by_their_bare_names(path):
         ("xnorgrid.hw.pe", "from xnorgrid import packing"),
         ("xnorgrid.hw.pe", "def f():\n    from xnorgrid.sim import reference"),
         ("xnorgrid.driver", "import torch"),
+        ("xnorgrid.geometry.angles", "import matplotlib.pyplot"),
         ("xnorgrid.driver", "from .hw import config, pe"),
         ("xnorgrid.driver", "from xnorgrid.hw.pe import ProcessingElement"),
         ("xnorgrid.driver", "def f():\n    import xnorgrid.sim.boards"),

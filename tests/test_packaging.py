@@ -36,6 +36,7 @@ def wheel(tmp_path_factory):
     [
         ("sw", "xnorgrid"),
         ("sw/models", "xnorgrid/models"),
+        ("sw/geometry", "xnorgrid/geometry"),
         ("hw", "xnorgrid/hw"),
         ("sim", "xnorgrid/sim"),
         ("boards", "xnorgrid/boards"),
