@@ -22,7 +22,7 @@ from . import plots
 __all__ = ["FIGURES", "Drawing", "draw", "save"]
 
 #: For a slide of 16:9; the smallest text is a fortieth of its height.
-_STYLE = {
+_STYLE: Any = {
     "figure.figsize": (10.67, 6),
     "font.size": 16,
     "axes.titlesize": 18,

@@ -68,10 +68,16 @@ def fourier_slope(power: np.ndarray, last: int) -> float:
 
 
 def patches(settings: Settings) -> Section:
-    """Principal components of 3 x 3 x 3 patches and the power spectrum; skipped without CIFAR-10."""
+    """Principal components of 3 x 3 x 3 patches and the power spectrum.
+
+    Skipped if there is no CIFAR-10 where XNORGRID_DATA says. Raises :class:`~xnorgrid.data.DataError` if the
+    settings name a directory without it.
+    """
     try:
         images = data.load("cifar10", settings.directory).train_images
     except data.DataError as error:
+        if settings.directory is not None:
+            raise
         return Section("patches", _TITLE, _SOURCE, skipped=str(error))
     generator = settings.generator("patches")
     shares, components = principal_components(

@@ -129,7 +129,7 @@ def products(figure: Figure, curves: Curves) -> None:
 
 def patches(figure: Figure, curves: Curves) -> None:
     """Variance by number of components, and the first six components as patches."""
-    left, right = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2, squeeze=False)[0]
     axes = left.subplots()
     shares = 100 * np.cumsum(curves["shares"])
     counts = np.arange(1, len(shares) + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -63,13 +64,13 @@ def rotations(settings: Settings) -> Section:
 
     for n in (10, 100, 500):
         alone(n)
-        turned = _measure(settings, f"Haar {n}", n, lambda g, n=n: _by_matrix(haar(n, g)))
+        turned = _measure(settings, f"Haar {n}", n, partial(_random, n))
         add("Haar", n, turned, theory.angle_moments(n)[0], "a random direction's")
     alone(_PADDED)
-    once = _measure(settings, "HD 512", _PADDED, lambda g: _by_signs(g, 1))
+    once = _measure(settings, "HD 512", _PADDED, partial(_sign_flips, 1))
     cosine = theory.mean_cosine_after_hadamard(scales(_PADDED))
     add("HD", _PADDED, once, math.acos(cosine), "closed form of the mean cosine")
-    twice = _measure(settings, "(HD)² 512", _PADDED, lambda g: _by_signs(g, 2))
+    twice = _measure(settings, "(HD)² 512", _PADDED, partial(_sign_flips, 2))
     add("(HD)²", _PADDED, twice, theory.angle_moments(_PADDED)[0], "a random direction's")
     return Section(
         key="rotation",
@@ -99,10 +100,11 @@ def _measure(
     return np.degrees(np.concatenate(parts))
 
 
-def _by_matrix(matrix: np.ndarray) -> Rotation:
+def _random(n: int, generator: np.random.Generator) -> Rotation:
+    matrix = haar(n, generator)
     return lambda vectors: vectors @ matrix.T
 
 
-def _by_signs(generator: np.random.Generator, rounds: int) -> Rotation:
+def _sign_flips(rounds: int, generator: np.random.Generator) -> Rotation:
     signs = 2.0 * generator.integers(0, 2, (rounds, _PADDED)) - 1
     return lambda vectors: sign_flip_hadamard(vectors, signs)

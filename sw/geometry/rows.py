@@ -107,7 +107,7 @@ class Settings:
     """What every experiment is given."""
 
     seed: int = 0
-    #: Directory of the data sets; ``None`` is what XNORGRID_DATA names.
+    #: Directory of the data sets; ``None`` is what XNORGRID_DATA names, if anything.
     directory: Path | None = None
     #: Random vectors a quantity is measured on; very long vectors get half as many.
     samples: int = 20_000

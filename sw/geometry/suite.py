@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tqdm import tqdm
+
 from .angles import angle, variance
 from .dynamics import dynamics
 from .patches import patches
@@ -28,10 +30,10 @@ EXPERIMENTS: tuple[Callable[[Settings], Section], ...] = (
 )
 
 
-def run(settings: Settings, started: Callable[[str], None] = lambda _: None) -> list[Section]:
-    """All sections; ``started`` is told the name of each experiment before it begins."""
-    sections = []
-    for experiment in EXPERIMENTS:
-        started(experiment.__name__)
-        sections.append(experiment(settings))
-    return sections
+def run(settings: Settings, *, progress: bool | None = False) -> list[Section]:
+    """All sections. ``progress`` shows a bar; ``None`` does on a terminal.
+
+    Raises :class:`~xnorgrid.data.DataError` if the settings name a directory without CIFAR-10.
+    """
+    bar = tqdm(EXPERIMENTS, "experiments", disable=None if progress is None else not progress)
+    return [experiment(settings) for experiment in bar]
