@@ -146,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         "--layers", type=options.positive, default=0, metavar="N",
         help="also compare every value of every layer on the first N images",
     )  # fmt: skip
+
+    added = command(_geometry, "geometry", "recompute the paper that xnorgrid grew out of")
+    options.add_report(added)
     return parser
 
 
@@ -251,6 +254,22 @@ def _bench(arguments: argparse.Namespace, _: str) -> int:
     )
     _print(arguments, reports, tables.bench_text(reports))
     return max(_verdict(report) for report in reports)
+
+
+def _geometry(arguments: argparse.Namespace, _: str) -> int:
+    """Recompute the geometry of binary vectors and write the report: Markdown, JSON and figures."""
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise commands.CommandError(
+            f"the report cannot be written to {arguments.out}: it is a file; name a directory"
+        )
+    from .geometry import report, rows, suite
+
+    settings = rows.Settings(arguments.seed, arguments.data)
+    sections = suite.run(settings, progress=_progress(arguments))
+    found = report.report(sections, settings)
+    report.write(found, sections, arguments.out)
+    _print(arguments, found, f"{report.text(found)}\n{arguments.out / 'report.md'}")
+    return _DIFFERS if found["failed"] else 0
 
 
 def _verdict(report: dict[str, Any]) -> int:

@@ -107,6 +107,8 @@ def allowed(module, target):
         return target in ("numpy", "xnorgrid.model")
     if top == "torch":
         return module in TORCH
+    if top == "threadpoolctl":
+        return module == "xnorgrid.geometry.suite"
     if top in DRAWING:
         return module in DRAWS
     if top in COCOTB:

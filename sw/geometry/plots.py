@@ -137,7 +137,8 @@ def patches(figure: Figure, curves: Curves) -> None:
     for k in (3, 4):
         axes.plot(k, shares[k - 1], "o", color=_ORANGE, markersize=12)
         axes.text(k + 1, shares[k - 1] - 1.5, f"{k} components: {shares[k - 1]:.1f} %")
-    axes.set(xlabel="principal components", ylabel="share of the variance (%)", ylim=(75, 101))
+    axes.set(xlabel="principal components", ylabel="share of the variance (%)")
+    axes.set_ylim(5 * (shares[0] // 5), 101)
     axes.set_title("3×3×3 patches of CIFAR-10")
     tiles = right.subplots(2, 3)
     for k, tile in enumerate(tiles.flat):

@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from xnorgrid.extras import requires
+
+with requires("geometry"):
+    from threadpoolctl import threadpool_limits
+
 from .angles import angle, variance
 from .dynamics import dynamics
 from .patches import patches
@@ -36,4 +41,6 @@ def run(settings: Settings, *, progress: bool | None = False) -> list[Section]:
     Raises :class:`~xnorgrid.data.DataError` if the settings name a directory without CIFAR-10.
     """
     bar = tqdm(EXPERIMENTS, "experiments", disable=None if progress is None else not progress)
-    return [experiment(settings) for experiment in bar]
+    # Sums of several threads round differently, and threads of matrices this small only wait.
+    with threadpool_limits(1):
+        return [experiment(settings) for experiment in bar]
