@@ -104,19 +104,14 @@ class Part:
     @property
     def first_word(self) -> int:
         """Where in a position's words those of these tiles begin."""
-        return self.tiles.start * self._tile_bits // self.place.result.lanes
+        return self.tiles.start * self.place.tile_bits // self.place.result.lanes
 
     @property
     def result_words(self) -> int:
         """Words of each position that these tiles make."""
         if self.tiles.stop == self.place.tiles:
             return self.place.result.words - self.first_word
-        return len(self.tiles) * self._tile_bits // self.place.result.lanes
-
-    @property
-    def _tile_bits(self) -> int:
-        at = self.place
-        return at.result.channels // at.tiles if at.scores else at.rows
+        return len(self.tiles) * self.place.tile_bits // self.place.result.lanes
 
     def step(self, region: Region, config: ArrayConfig, weight_base: int, preset_base: int) -> Step:
         """Return the instruction for ``region`` with its weights and presets at these addresses."""

@@ -73,6 +73,11 @@ class LayerPlace:
         return word_count(self.layer.channels, self.rows)
 
     @property
+    def tile_bits(self) -> int:
+        """Result bits that one tile leaves at each position."""
+        return self.result.channels // self.tiles if self.scores else self.rows
+
+    @property
     def weight_words(self) -> int:
         """Words of weights of one channel."""
         return math.prod(self.kernel) * self.source.words

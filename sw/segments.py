@@ -135,9 +135,8 @@ def _cut(model: Model, config: ArrayConfig, places: tuple[LayerPlace, ...]) -> I
         )
 
     for at in places:
-        tile_bits = at.result.channels // at.tiles if at.scores else at.rows
         # Parts begin at whole words of the results.
-        unit = config.lanes // math.gcd(tile_bits, config.lanes)
+        unit = config.lanes // math.gcd(at.tile_bits, config.lanes)
         start = 0
         while start < at.tiles:
             ends = [at.tiles, *range((at.tiles - 1) // unit * unit, start, -unit)]
