@@ -201,9 +201,10 @@ def ternary(figure: Figure, curves: Curves) -> None:
         (curves["empirical"], (0.22, 36.5), "the authors' networks"),
         (curves["best"], (0.45, 29.5), "smallest angle"),
     ):
+        degrees = math.degrees(math.acos(theory.ternary_cosine(threshold)))
         axes.annotate(
-            f"{name}: {points[threshold]:.1f}°\n{100 * theory.ternary_zeros(threshold):.0f} % zeros",
-            (threshold, points[threshold]), place,
+            f"{name}: {degrees:.1f}°\n{100 * theory.ternary_zeros(threshold):.0f} % zeros",
+            (threshold, degrees), place,
             arrowprops={"arrowstyle": "-", "color": _GREY, "shrinkB": 6},
         )  # fmt: skip
     axes.set(

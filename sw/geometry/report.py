@@ -22,8 +22,8 @@ _HEAD = """
 
 {paper}.
 
-{summary} Written by `{command}`, xnorgrid {xnorgrid}. Most rows take {samples:,} random
-vectors, half as many from 1152 entries on.
+{summary} Written by `{command}`, xnorgrid {xnorgrid}.
+Most rows take {samples:,} random vectors, half as many from 1152 entries on.
 
 *paper* is what the paper or its authors' code prints. Where it only has a figure, there is no number, and
 ours is held to a closed form. *accepted* is what passes.
