@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-# Before numpy and torch are loaded, here and in the workers: each worker has one core, and threads that wait for
-# each other's turn cost a hundred times what they gain.
+# Before numpy and torch are loaded, here and in the workers: each worker has one core, and threads that wait
+# for each other's turn cost a hundred times what they gain.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
