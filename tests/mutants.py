@@ -25,7 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: Tells the plugin which modules to look for and where to write what it saw.
 VARIABLE = "XNORGRID_MUTANT"
+#: Time of the tests of one mutation, and of all tests together on the unchanged copy.
 SECONDS = 300
+CONTROL_SECONDS = 1800
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Tree:
             (package / source.name).symlink_to(source)
         shutil.copy2(__file__, self.library / "mutants.py")
 
-    def run(self, tests: tuple[str, ...], modules: tuple[str, ...]) -> str:
+    def run(self, tests: tuple[str, ...], modules: tuple[str, ...], seconds: int = SECONDS) -> str:
         """Run ``tests`` until one fails and return its id, or ``""`` if all pass.
 
         Raises :class:`RuntimeError` if no test ran, or ``modules`` were not imported from this copy.
@@ -120,10 +122,10 @@ class Tree:
         try:
             ran = subprocess.run(
                 command, cwd=self.folder, env=environment, capture_output=True, text=True,
-                timeout=SECONDS,
+                timeout=seconds,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return f"time-out after {SECONDS} s"
+            return f"time-out after {seconds} s"
         if ran.returncode not in (0, 1) or not self.report.exists():
             raise RuntimeError(f"pytest gave {ran.returncode}:\n{ran.stdout}{ran.stderr}")
         report = json.loads(self.report.read_text())
@@ -229,7 +231,8 @@ def _control(tree: Tree, mutants: list[Mutant]) -> str:
     whole = tuple(
         test for test in tests if test.split("::")[0] == test or test.split("::")[0] not in tests
     )
-    return tree.run(whole, tuple(sorted({mutant.module for mutant in mutants})))
+    modules = tuple(sorted({mutant.module for mutant in mutants}))
+    return tree.run(whole, modules, CONTROL_SECONDS)
 
 
 def _markdown(mutants: list[Mutant], results: list[str], seed: int) -> str:
