@@ -113,6 +113,45 @@ def test_padding(fill, pool, stride):
     assert (len(segment.steps) > 6) == (fill == 0)
 
 
+@pytest.mark.parametrize("bit", [0, 1])
+def test_zero_padding_at_the_ends_of_the_accumulator(bit):
+    """Thresholds that no window, or every window, reaches; the machine asserts the accumulator's range."""
+    limits = np.array([0, 1, 30, 31], np.int32)
+    weights = np.full((4, 3, 5, 1), bit, np.uint8)
+    hidden = Conv("conv0", weights, limits, padding=(2, 4), fill=0, pool=3)
+    model = Model("ends", Input((1, 1, 1)), (hidden, Dense("scores", np.ones((1, 4), np.uint8))))
+    config = dataclasses.replace(WIDE, preset_depth=512, accumulator_bits=5)
+    program = compile(model, config, keep_layers=True)
+    for value in (0, 1):
+        assert_computes(program, np.full((2, 1, 1, 1), value))
+
+
+def test_filling_a_border_takes_accumulator_bits():
+    rng = np.random.default_rng(new_seed())
+    limits = np.ones(2, np.int32)
+    first = Conv("conv0", bits(rng, 2, 1, 1, 1), limits)
+    second = Conv("conv1", bits(rng, 2, 3, 3, 2), limits, padding=(1, 1), pool=2)
+    scores = Dense("scores", bits(rng, 3, 8))
+    model = Model("wide", Input((4, 4, 1)), (first, second, scores))
+    with pytest.raises(UnsupportedLayers) as caught:
+        compile(model, dataclasses.replace(WIDE, lanes=40, accumulator_bits=6))
+    problem = (
+        "filling the border around its results counts 40 lanes, which takes 7 accumulator bits, but "
+        "there are 6: raise accumulator_bits to 7"
+    )
+    assert caught.value.problems == (("conv0", problem),)
+    program = compile(model, dataclasses.replace(WIDE, lanes=40, accumulator_bits=7))
+    assert_computes(program, networks.random_images(rng, model, WIDE.cols))
+
+
+def test_scores_of_pixels():
+    """A score layer that is the first counts as far as its pixels do."""
+    rng = np.random.default_rng(new_seed())
+    model = Model("pixels", Input((5, 3), "pixels", 15), (Dense("scores", bits(rng, 4, 15)),))
+    program = compile(model, WIDE)
+    assert_computes(program, networks.random_images(rng, model, 2 * WIDE.cols))
+
+
 def test_windows_are_laid_out_where_that_saves_words():
     """27 inputs of a window are one word of 32 lanes, but nine words of three where they lie."""
     rng = np.random.default_rng(new_seed())
