@@ -36,7 +36,11 @@ def case(request):
 def test_pytorch_equals_the_reference_on_the_whole_test_set(case):
     model, images, labels = case
     scores = reference.scores(model, images)
-    assert (twin(model).scores(images) == scores).all()
+    network = twin(model)
+    assert (network.scores(images) == scores).all()
+    traced = zip(network.trace(images[:500]), reference.layers(model, images[:500]), strict=True)
+    for from_torch, from_reference in traced:
+        assert (from_torch == from_reference.values).all()
     assert scores_sha256(scores) == model.provenance["scores_sha256"]
     accuracy = float(np.mean(model.outputs(scores).argmax(1) == labels))
     assert accuracy == model.provenance["test_accuracy"]
