@@ -32,7 +32,10 @@ def test_missing_model(refused, tmp_path):
     path = tmp_path / "gone.safetensors"
     message = refused(4, "inspect", path)
     assert message == f"cannot read the model file {str(path)!r}: No such file or directory"
-    assert "no bundled model is called 'gone'; bundled: digits" in refused(4, "inspect", "gone")
+    bundled = ", ".join(modelfile.bundled_models())
+    assert f"no bundled model is called 'gone'; bundled: {bundled}. " in refused(
+        4, "inspect", "gone"
+    )
     assert "Is a directory" in refused(4, "inspect", f"{tmp_path}/")
 
 
