@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xnorgrid.hw.config import PRESETS, ArrayConfig
+from xnorgrid.hw.config import ArrayConfig
 
 from .layers import Conv, Layer
 from .layout import Layout
@@ -120,14 +120,6 @@ def place(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:
     lines = "; ".join(f"layer {name!r}: {text}" for name, text in problems)
     array = f"{config.rows} x {config.cols} x {config.lanes} lanes"
     raise UnsupportedLayers(f"model {model.name!r}: {array} cannot run it: {lines}", problems)
-
-
-def remedy(model: Model, fits) -> str:
-    """Which preset would do, as the end of a message; ``fits`` says so of a configuration."""
-    fitting = [repr(name) for name, other in PRESETS.items() if fits(other)]
-    if fitting:
-        return f"preset {' or '.join(fitting)} would do"
-    return "no preset is large enough; raise these fields of the configuration"
 
 
 def _places(model: Model, config: ArrayConfig) -> tuple[LayerPlace, ...]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.hw.config import PRESETS, ArrayConfig
 
 from .instructions import Part, Region, Step, border_steps, regions
 from .model import Model
-from .placement import RESERVED_WORDS, LayerPlace, ModelDoesNotFit, place, remedy
+from .placement import RESERVED_WORDS, LayerPlace, ModelDoesNotFit, place
 
 __all__ = ["Placed", "Plan", "plan"]
 
@@ -95,11 +95,16 @@ def _whole(places: tuple[LayerPlace, ...]) -> list[Part]:
 
 def _resident(places: tuple[LayerPlace, ...], config: ArrayConfig) -> bool:
     """Whether all weights, presets and instructions fit at once."""
-    parts = _whole(places)
+    depths = config.weight_depth - RESERVED_WORDS, config.preset_depth
+    return _within(_whole(places), *depths, config.program_depth)
+
+
+def _within(parts: list[Part], weight_words: int, preset_words: int, steps: int) -> bool:
+    """Whether ``parts`` take no more words and instructions than these."""
     return (
-        RESERVED_WORDS + sum(part.weight_words for part in parts) <= config.weight_depth
-        and sum(_preset_words(part) for part in parts) <= config.preset_depth
-        and sum(_step_count(part) for part in parts) <= config.program_depth
+        sum(part.weight_words for part in parts) <= weight_words
+        and sum(_preset_words(part) for part in parts) <= preset_words
+        and sum(_step_count(part) for part in parts) <= steps
     )
 
 
@@ -128,11 +133,7 @@ def _cut(model: Model, config: ArrayConfig, places: tuple[LayerPlace, ...]) -> I
     segment: list[Part] = []
 
     def fits(parts: list[Part]) -> bool:
-        return (
-            sum(part.weight_words for part in parts) <= weight_half
-            and sum(_preset_words(part) for part in parts) <= preset_half
-            and sum(_step_count(part) for part in parts) <= config.program_depth
-        )
+        return _within(parts, weight_half, preset_half, config.program_depth)
 
     for at in places:
         # Parts begin at whole words of the results.
@@ -154,8 +155,7 @@ def _cut(model: Model, config: ArrayConfig, places: tuple[LayerPlace, ...]) -> I
                     f"{smallest.weight_words} words of weights, {_preset_words(smallest)} of presets and "
                     f"{_step_count(smallest)} instructions, but a segment has {weight_half} (half of "
                     f"weight_depth), {preset_half} (half of preset_depth) and {config.program_depth} "
-                    f"(program_depth); "
-                    f"{remedy(model, lambda other: _fits(model, other))}"
+                    f"(program_depth); {_remedy(model)}"
                 )
     yield segment
 
@@ -211,8 +211,16 @@ def _too_many_activations(model, config, places, frame, keep_layers) -> str:
         f"({need - config.activation_depth} short), most of it by layer {most.layer.name!r}, which takes "
         f"{most.source.size} words and makes {most.result.size}; "
         + ("without the results of all layers it may do; " if keep_layers else "")
-        + remedy(model, lambda other: _fits(model, other))
+        + _remedy(model)
     )
+
+
+def _remedy(model: Model) -> str:
+    """Which preset would do, as the end of a message."""
+    fitting = [repr(name) for name, config in PRESETS.items() if _fits(model, config)]
+    if fitting:
+        return f"preset {' or '.join(fitting)} would do"
+    return "no preset is large enough; raise these fields of the configuration"
 
 
 def _fits(model: Model, config: ArrayConfig) -> bool:
