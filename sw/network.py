@@ -168,11 +168,11 @@ class BinaryMLP(BinaryNetwork):
             raise ValueError(
                 f"the first size must be the input's {input.size} values, not {sizes[0]}"
             )
-        linear = [BinaryLinear(a, b) for a, b in itertools.pairwise(sizes)]
+        blocks, head = _dense(sizes, dropout, eps)
         super().__init__(
             input,
-            [Block(product, dropout, eps) for product in linear[:-1]],
-            linear[-1],
+            blocks,
+            head,
             input_dropout=input_dropout,
             class_norm=class_norm,
         )
@@ -214,12 +214,17 @@ class BinaryCNN(BinaryNetwork):
             pooled = "products" if pool == 2 else None
             blocks.append(Block(product, dropout, eps, pool=pooled))
             channels = out
-        widths = (height * width * channels, *sizes)
-        linear = [BinaryLinear(a, b) for a, b in itertools.pairwise(widths)]
+        dense, head = _dense((height * width * channels, *sizes), dropout, eps)
         super().__init__(
             input,
-            [*blocks, *(Block(product, dropout, eps) for product in linear[:-1])],
-            linear[-1],
+            [*blocks, *dense],
+            head,
             input_dropout=input_dropout,
             class_norm=class_norm,
         )
+
+
+def _dense(sizes: Sequence[int], dropout: float, eps: float) -> tuple[list[Block], BinaryLinear]:
+    """Blocks of the widths ``sizes``, from the first to the last but one, and the head to the last."""
+    *hidden, head = (BinaryLinear(a, b) for a, b in itertools.pairwise(sizes))
+    return [Block(product, dropout, eps) for product in hidden], head

@@ -128,7 +128,9 @@ class _Training:
         self.validation = dataset.train_images[chosen], dataset.train_labels[chosen]
         # Background around it, so that a shift is a choice of window.
         border = ((0, 0), *[(recipe.shift,) * 2] * 2, (0, 0))
-        pixels = np.pad(dataset.train_images[kept].reshape(-1, *self._shape), border)
+        pixels = np.pad(
+            dataset.train_images[kept].reshape(-1, *self.network.input.map_shape), border
+        )
         self.pixels = torch.from_numpy(pixels).to(self.device)
         self.labels = torch.from_numpy(dataset.train_labels[kept]).to(self.device)
 
@@ -207,16 +209,10 @@ class _Training:
             bar.update()
         return total / batches
 
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        height, width, channels = (*self.dataset.train_images.shape[1:], 1)[:3]
-        return height, width, channels
-
     def _inputs(self, chosen: Tensor) -> Tensor:
         """Return inputs (batch, in) float32 for the ``chosen`` images, moved and mirrored at random."""
         recipe, count = self.recipe, len(chosen)
-        height, width, _ = self._shape
+        height, width, _ = self.network.input.map_shape
         top, left = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1))
         rows, columns = top + torch.arange(height), left + torch.arange(width)
         if recipe.flip:
