@@ -58,27 +58,26 @@ class Loaded:
             for segment in program.segments
         ]
         self._instructions = [list(program_image(segment).writes()) for segment in program.segments]
+        images = self._first_images()
+        self._first_writes = [call for image in images for call in image.writes()]
+        self._first_checks = [check for image in images for check in image.checks()]
         #: Segments whose weights are in the lower and upper half, and whose instructions are written.
         self._halves: list[int | None] = [None, None]
         self._ready: int | None = None
 
     def load_calls(self) -> list[Call]:
         """The requests of :meth:`load`: for deadlines."""
-        images = self._first_images()
-        checks = [call for image in images for call, _ in image.checks()]
-        return [*(call for image in images for call in image.writes()), *checks]
+        return [*self._first_writes, *(call for call, _ in self._first_checks)]
 
     def load(self, deadline: float, progress: Progress | None) -> None:
         """Write what the memories hold at first and read it back by checksum.
 
         Raises :class:`~xnorgrid.errors.LoadFailed` if that is not what was written.
         """
-        images = self._first_images()
-        writes = [call for image in images for call in image.writes()]
-        checks = [check for image in images for check in image.checks()]
-        self._session.transfer(writes, deadline, progress)
-        answers = self._session.transfer([call for call, _ in checks], deadline, progress)
-        for (call, checksum), answer in zip(checks, answers, strict=True):
+        checks = [call for call, _ in self._first_checks]
+        self._session.transfer(self._first_writes, deadline, progress)
+        answers = self._session.transfer(checks, deadline, progress)
+        for (call, checksum), answer in zip(self._first_checks, answers, strict=True):
             if int.from_bytes(answer, "little") != checksum:
                 raise LoadFailed(
                     f"{self._session.transport.description}: {call} reads back with checksum "
