@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from xnorgrid.hw.config import PRESETS, ArrayConfig, preset
@@ -24,6 +25,23 @@ __all__ = [
     "natural",
     "positive",
 ]
+
+
+def _at_least(least: int, name: str) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``least`` on, which it calls ``name`` in its message."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise ValueError
+        return value
+
+    number.__name__ = name
+    return number
+
+
+natural = _at_least(0, "whole number from 0")
+positive = _at_least(1, "positive whole number")
 
 MODEL_HELP = f"a model file, or one of {', '.join(bundled_models())}"
 
@@ -121,25 +139,3 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         "--seed", type=natural, metavar="N", default=0,
         help="seed of all random numbers (default: %(default)s)",
     )  # fmt: skip
-
-
-def natural(text: str) -> int:
-    """A whole number from 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-natural.__name__ = "whole number from 0"  # what argparse names in its message
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-positive.__name__ = "positive whole number"  # what argparse names in its message
