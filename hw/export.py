@@ -23,7 +23,7 @@ from amaranth.lib import wiring
 
 from .accelerator import Accelerator
 from .config import PRESETS, ArrayConfig, ConfigError, preset
-from .library import ModuleLibrary
+from .library import TECHNOLOGIES, ModuleLibrary
 from .protocol import PROTOCOL_VERSION
 
 __all__ = ["TOP", "build_id", "export", "fingerprint", "main", "to_verilog"]
@@ -104,12 +104,13 @@ def _loop_over_equal_words(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_verilog(component: wiring.Component, name: str = TOP) -> str:
+def to_verilog(component: wiring.Component, name: str = TOP, technology: str = "generic") -> str:
     """Return Verilog-2005 of ``component`` as module ``name``, free of source paths.
 
-    Its ports are the flattened members (``i__payload``, ``taps__0__ready``), ``clk`` and ``rst``.
+    Its ports are the flattened members (``i__payload``, ``taps__0__ready``), ``clk`` and ``rst``. Memories
+    are cells of ``technology``, one of :data:`TECHNOLOGIES`; "generic" leaves them to the tools behind.
     """
-    library = ModuleLibrary()
+    library = ModuleLibrary(technology)
     with _builtin_yosys():
         text = verilog.convert(
             component, name=name, platform=library, emit_src=False, strip_internal_attrs=True
@@ -117,9 +118,12 @@ def to_verilog(component: wiring.Component, name: str = TOP) -> str:
     return _loop_over_equal_words("\n".join([text, *library.modules.values()]))
 
 
-def export(config: ArrayConfig) -> str:
-    """Return Verilog-2005 of the accelerator for ``config``; its top module is called :data:`TOP`."""
-    return to_verilog(Accelerator(config, build_id(config)))
+def export(config: ArrayConfig, technology: str = "generic") -> str:
+    """Return Verilog-2005 of the accelerator for ``config``; its top module is called :data:`TOP`.
+
+    ``technology`` as in :func:`to_verilog`.
+    """
+    return to_verilog(Accelerator(config, build_id(config)), technology=technology)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -131,6 +135,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="FIELD=VALUE",
         help="change one field of the configuration; may be repeated",
+    )
+    parser.add_argument(
+        "--technology",
+        choices=TECHNOLOGIES,
+        default=TECHNOLOGIES[0],
+        help="memories as cells of this FPGA family",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("accelerator.v"))
     return parser.parse_args(argv)
@@ -155,11 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         config = _configuration(arguments.config, arguments.set)
-        text = export(config)
+        text = export(config, arguments.technology)
         described = {
             "top": TOP,
             "protocol_version": PROTOCOL_VERSION,
             "build": f"{build_id(config):016x}",
+            "technology": arguments.technology,
             "verilog_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "config": dataclasses.asdict(config),
         }

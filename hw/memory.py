@@ -10,32 +10,52 @@ from amaranth.lib.wiring import In, Out
 
 from .library import place
 
-__all__ = ["BankReader", "BlockMemory", "place_memory"]
+__all__ = ["BankReader", "BlockMemory", "memory_cells", "place_memory"]
 
 
 class BlockMemory(wiring.Component):
     """One write port, one read port, zero after configuration.
 
     Reads every cycle; a word appears :attr:`latency` cycles after its address, because block RAM is only
-    fast through its output register. A read in the cycle of a write to the same address gives the old word.
+    fast through its output register. A read in the cycle of a write to the same word gives nothing useful:
+    the families differ there.
+
+    Parameters
+    ----------
+    width, depth : :class:`int`
+        Bits of a word; words.
+    parts : :class:`int`
+        Equal shares of a word that can be written alone. Must divide ``width``.
+    single_port : :class:`bool`
+        The user never reads in the cycle of a write: such a read gives nothing useful at any address. In
+        return the memory may be a large one with one port, whose words are unknown until they are written.
 
     Members
     -------
     read_address : In(range(depth))
     read_data : Out(width)
-    write, write_address, write_data : In
+    write : In(parts)
+        Bit i writes share i, counted from the least significant.
+    write_address : In(range(depth))
+    write_data : In(width)
     """
 
     latency = 2
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(
+        self, width: int, depth: int, parts: int = 1, *, single_port: bool = False
+    ) -> None:
+        if width % parts:
+            raise ValueError(f"a word of {width} bits has no {parts} equal parts")
         self.width = width
         self.depth = depth
+        self.parts = parts
+        self.single_port = single_port
         super().__init__(
             {
                 "read_address": In(range(depth)),
                 "read_data": Out(width),
-                "write": In(1),
+                "write": In(parts),
                 "write_address": In(range(depth)),
                 "write_data": In(width),
             }
@@ -44,7 +64,8 @@ class BlockMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.words = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
-        read, write = words.read_port(), words.write_port()
+        read = words.read_port()
+        write = words.write_port(granularity=self.width // self.parts)
         m.d.comb += [
             read.en.eq(1),
             read.addr.eq(self.read_address),
@@ -56,10 +77,35 @@ class BlockMemory(wiring.Component):
         return m
 
 
-def place_memory(m: Module, platform: object, submodule: str, width: int, depth: int) -> Any:
+def memory_cells(
+    technology: str, width: int, depth: int, parts: int = 1, *, single_port: bool = False
+) -> dict[str, int]:
+    """Return the number of cells by type that this :class:`BlockMemory` takes in ``technology``.
+
+    Empty where the tools choose: "generic".
+    """
+    return {}
+
+
+def place_memory(
+    m: Module,
+    platform: object,
+    submodule: str,
+    width: int,
+    depth: int,
+    parts: int = 1,
+    *,
+    single_port: bool = False,
+) -> Any:
     """Add a :class:`BlockMemory` to ``m`` and return its ports; equal memories share a module."""
-    name = f"memory_{depth}x{width}"
-    return place(m, platform, submodule, name, lambda: BlockMemory(width, depth))
+    kind = f"{f'_{parts}' if parts > 1 else ''}{'_single' if single_port else ''}"
+    return place(
+        m,
+        platform,
+        submodule,
+        f"memory_{depth}x{width}{kind}",
+        lambda: BlockMemory(width, depth, parts, single_port=single_port),
+    )
 
 
 class BankReader(wiring.Component):
