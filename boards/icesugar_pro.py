@@ -1,0 +1,33 @@
+"""Muse Lab iCESugar-Pro: LFE5U-25F on a SO-DIMM; USB by the iCELink debugger.
+
+Which rates iCELink keeps up with is not documented; 1 Mbaud is the slowest that this project uses.
+"""
+
+from amaranth_boards.icesugar_pro import ICESugarProPlatform
+
+from xnorgrid.hw.config import ArrayConfig
+
+from .board import Board, Programmer
+from .devices import DEVICES
+
+__all__ = ["BOARD"]
+
+BOARD = Board(
+    name="icesugar-pro",
+    title="Muse Lab iCESugar-Pro",
+    device=DEVICES["ecp5-25f"],
+    package="CABGA256",
+    platform=ICESugarProPlatform,
+    led=("rgb_led", 0, "g"),
+    # No button is wired to the FPGA.
+    reset=None,
+    config=ArrayConfig(
+        rows=2, cols=2, lanes=36, weight_depth=2048, activation_depth=1024, preset_depth=512,
+        clock_hz=48_000_000, baud=1_000_000,
+    ),
+    programmers=(
+        Programmer(tool="icesprog", flash=("{bitstream}",)),
+        Programmer(tool="openFPGALoader", load=("-c", "cmsisdap", "{bitstream}")),
+    ),
+    connection="USB connector of iCELink",
+)  # fmt: skip
