@@ -23,7 +23,7 @@ BOARD = Board(
     reset=None,
     config=ArrayConfig(
         rows=2, cols=2, lanes=36, weight_depth=2048, activation_depth=1024, preset_depth=512,
-        clock_hz=48_000_000, baud=1_000_000,
+        clock_hz=40_000_000, baud=1_000_000,
     ),
     programmers=(
         Programmer(tool="icesprog", flash=("{bitstream}",)),

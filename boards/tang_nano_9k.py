@@ -1,4 +1,4 @@
-"""Sipeed Tang Nano 9K: GW1NR-9C, USB by a BL702 that acts as an FT2232 with the UART as its second channel."""
+"""Sipeed Tang Nano 9K: GW1NR-9C, USB by a BL702 that acts as an FT2232 with the UART second."""
 
 from amaranth_boards.tang_nano_9k import TangNano9kPlatform
 

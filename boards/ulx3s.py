@@ -20,7 +20,7 @@ BOARD = Board(
     reset=("button_fire", 0),
     config=ArrayConfig(
         rows=4, cols=4, lanes=36, tile_rows=2, tile_cols=2, weight_depth=4096,
-        activation_depth=1024, preset_depth=512, clock_hz=48_000_000, baud=3_000_000,
+        activation_depth=1024, preset_depth=512, clock_hz=45_000_000, baud=3_000_000,
     ),
     programmers=(
         Programmer(

@@ -1,0 +1,145 @@
+"""What a configuration takes of a device and how fast it will be, without building it: :func:`estimate`.
+
+Memories are counted exactly. LUTs, flip-flops and the clock come from a model that :mod:`.fit` fitted to
+real builds, with the error that it made on builds it had not seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.hw.inventory import memories
+from xnorgrid.hw.memory import memory_cells
+
+from .devices import Device
+from .report import Resource
+
+__all__ = ["AREA_TERMS", "Estimate", "FamilyModel", "area_terms", "estimate", "period_terms"]
+
+#: Where :mod:`.fit` leaves what it found.
+MODEL_FILE = Path(__file__).with_name("estimates.json")
+#: Cells that are no block RAM.
+_SPRAMS = frozenset({"SB_SPRAM256KA"})
+
+#: What logic is proportional to, by what it is spent on.
+AREA_TERMS: dict[str, Callable[[ArrayConfig], float]] = {
+    "control": lambda config: 1,
+    "element": lambda config: config.rows * config.cols,
+    "lane": lambda config: config.lane_count,
+    "accumulator bit": lambda config: config.rows * config.cols * config.accumulator_bits,
+    # Registers between tiles: weights to the right and activations down, presets, results.
+    "operand bit": lambda config: (
+        config.lanes * (config.rows * config.grid_cols + config.cols * config.grid_rows)
+    ),
+    "preset bit": lambda config: config.rows * config.grid_cols * config.accumulator_bits,
+    "result bit": lambda config: config.cols * config.rows * (config.grid_rows + 1) / 2,
+    "row": lambda config: config.rows,
+    "column": lambda config: config.cols,
+    "column's lane": lambda config: config.cols * config.lanes,
+    "column's row": lambda config: config.cols * config.rows,
+    "word's lane": lambda config: config.lanes,
+}
+
+
+def area_terms(config: ArrayConfig) -> list[float]:
+    """What LUTs and flip-flops of ``config`` are a sum of multiples of, in the order of AREA_TERMS."""
+    return [term(config) for term in AREA_TERMS.values()]
+
+
+def period_terms(config: ArrayConfig, luts: float, device: Device) -> list[float]:
+    """What the clock's period is a sum of multiples of.
+
+    A logic path; wires across a design of this many LUTs; crowding on the device.
+    """
+    return [1.0, (luts / 1000) ** 0.5, (luts / device.luts) ** 4]
+
+
+@dataclass(frozen=True)
+class FamilyModel:
+    """Coefficients for one family, with the largest relative errors on builds that were not fitted."""
+
+    lut4: tuple[float, ...]
+    flip_flop: tuple[float, ...]
+    period_ns: tuple[float, ...]
+    errors: Mapping[str, float]
+
+    @classmethod
+    @functools.cache
+    def of(cls, family: str) -> FamilyModel:
+        """The model of ``family`` that the package comes with."""
+        return cls.from_dict(json.loads(MODEL_FILE.read_text())["families"][family])
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> FamilyModel:
+        """The model that ``found`` describes, as :mod:`.fit` writes it."""
+        lut4, flip_flop, period = (
+            tuple(found[name].values()) for name in ("lut4", "flip_flop", "period_ns")
+        )
+        return cls(lut4, flip_flop, period, found["errors"])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a configuration will come to on a device."""
+
+    config: ArrayConfig
+    device: Device
+    #: By the names of :attr:`.BuildReport.resources`. Memories are exact.
+    resources: dict[str, Resource]
+    #: Routed clock in Hz.
+    clock_hz: float
+    #: Largest relative error seen of each estimated figure, ``clock`` among them; none for what is exact.
+    errors: Mapping[str, float]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has enough of everything."""
+        return not self.shortages
+
+    @property
+    def shortages(self) -> dict[str, Resource]:
+        """Resources of which more is needed than there is."""
+        return {
+            name: resource
+            for name, resource in self.resources.items()
+            if resource.used > resource.total
+        }
+
+
+def estimate(config: ArrayConfig, device: Device, model: FamilyModel | None = None) -> Estimate:
+    """Return what ``config`` takes of ``device`` and the clock it reaches, in less than a millisecond.
+
+    ``model`` is that of the device's family unless another one is given.
+    """
+    model = model or FamilyModel.of(device.family)
+    terms = area_terms(config)
+    luts, flip_flops = (_sum(of, terms) for of in (model.lut4, model.flip_flop))
+    period_ns = _sum(model.period_ns, period_terms(config, luts, device))
+    resources = {
+        "lut4": Resource(round(luts), device.luts),
+        "flip_flop": Resource(round(flip_flops), device.flip_flops),
+        **_memories(config, device),
+    }
+    return Estimate(config, device, resources, 1e9 / period_ns, model.errors)
+
+
+def _sum(coefficients: tuple[float, ...], terms: list[float]) -> float:
+    return sum(c * t for c, t in zip(coefficients, terms, strict=True))
+
+
+def _memories(config: ArrayConfig, device: Device) -> dict[str, Resource]:
+    used = {"block_ram": 0, "spram": 0}
+    for memory in memories(config):
+        cells = memory_cells(
+            device.family, memory.width, memory.depth, memory.parts, single_port=memory.single_port
+        )
+        for cell, count in cells.items():
+            used["spram" if cell in _SPRAMS else "block_ram"] += memory.count * count
+    total = {"block_ram": device.block_rams, "spram": device.sprams}
+    return {name: Resource(used[name], total[name]) for name in used if used[name] or total[name]}
