@@ -148,8 +148,11 @@ struct Board {
     Line line;
     uint32_t byte_cycles;
 
-    explicit Board(uint32_t byte_cycles)
-        : top(new Vaccelerator(&context)), line{byte_cycles}, byte_cycles{byte_cycles} {
+    explicit Board(uint32_t byte_cycles) : line{byte_cycles}, byte_cycles{byte_cycles} {
+        // What a netlist's memory cells hold before they are written: random, and the same each time.
+        context.randReset(2);
+        context.randSeed(1);
+        top.reset(new Vaccelerator(&context));
         top->clk = 0;
         top->rst = 0;
         line.drive(*top);

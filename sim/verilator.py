@@ -21,11 +21,17 @@ __all__ = ["CompileError", "NoCompiler", "compile_board", "cxx", "verilator_root
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
 
+_VERILATE = ("--cc", "-O3", "--no-assert", "--no-timing", "-Wno-lint", "-Wno-style", "-Wno-fatal")
 #: The design has no assertions or delays; every register and memory has an initial value, so the order in
 #: which unknowns are resolved cannot matter.
-_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "--no-timing",
-             "-Wno-lint", "-Wno-style", "-Wno-fatal")  # fmt: skip
+_DESIGN = ("--x-assign", "fast", "--x-initial", "fast")
+#: Memory cells hold and give unknowns: random bits, another draw for every one of them. The names keep
+#: yosys' models from what other simulators do not know, and from defining cells twice.
+_CELLS = ("--x-assign", "unique", "--x-initial", "unique",
+          "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-DNO_INCLUDES")  # fmt: skip
 _FAST = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
+#: A netlist's C++ is ten times as long as its design's, and runs once.
+_QUICK = ("-std=c++17", "-O1", "-march=native", "-fPIC", "-w")
 #: Runtime and initial blocks run once; optimising them would take longer than they run.
 _SLOW = ("-std=c++17", "-O0", "-fPIC", "-w")
 
@@ -80,7 +86,7 @@ def _check(processes: list[subprocess.Popen[bytes]], log: Path) -> None:
         )
 
 
-def _compile(verilog: str, output: Path, log: Path) -> None:
+def _compile(verilog: str, cells: Sequence[Path], output: Path, log: Path) -> None:
     root, compiler = verilator_root(), cxx()
     log.write_bytes(b"")
     with tempfile.TemporaryDirectory(prefix="xnorgrid-") as scratch:
@@ -90,6 +96,8 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         verilate: list[str | Path] = [
             root / "bin" / "verilator_bin",
             *_VERILATE,
+            *(_CELLS if cells else _DESIGN),
+            *(word for path in cells for word in ("-v", path, f"-I{path.parent}")),
             "--top-module",
             TOP,
         ]
@@ -99,7 +107,10 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         parts = sorted(work.glob(f"V{TOP}*.cpp"))
         runtime = [root / "include" / f"verilated{part}.cpp" for part in ("", "_threads")]
         units = {
-            "fast": (_FAST, [part for part in parts if "Slow" not in part.name] + [_HARNESS]),
+            "fast": (
+                _QUICK if cells else _FAST,
+                [part for part in parts if "Slow" not in part.name] + [_HARNESS],
+            ),
             "slow": (_SLOW, [part for part in parts if "Slow" in part.name] + runtime),
         }
         includes = [f"-I{path}" for path in (work, root / "include", root / "include" / "vltstd")]
@@ -122,8 +133,11 @@ def _compile(verilog: str, output: Path, log: Path) -> None:
         _check([_run([compiler, "-shared", "-o", output, *objects, "-lpthread"], log, root)], log)
 
 
-def compile_board(verilog: str) -> Path:
+def compile_board(verilog: str, cells: Sequence[Path] = ()) -> Path:
     """Return a shared library of ``verilog``'s module :data:`TOP` with the functions of harness.cpp.
+
+    ``verilog`` is a design, or the netlist of one: then ``cells`` are Verilog files with models of its cells,
+    of which the first counts where two define the same.
 
     Compiled once (about half a minute for an 8 x 8 array) and cached. Raises :class:`NoCompiler` and
     :class:`CompileError`.
@@ -134,10 +148,12 @@ def compile_board(verilog: str) -> Path:
         [compiler, *_FAST, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
     )
     digest = hashlib.sha256()
+    included = [file for path in cells for file in (path, *sorted(path.parent.glob("*.vh")))]
     for part in (
         verilog.encode(),
+        *(file.read_bytes() for file in included),
         _HARNESS.read_bytes(),
-        repr((_VERILATE, _FAST, _SLOW)).encode(),
+        repr((_VERILATE, _DESIGN, _CELLS, _FAST, _QUICK, _SLOW)).encode(),
         importlib.metadata.version("verilator").encode(),
         str(root).encode(),
         macros.stdout,
@@ -147,6 +163,6 @@ def compile_board(verilog: str) -> Path:
 
     def make(output: Path) -> None:
         print("compiling the simulated board (once) ...", file=sys.stderr, flush=True)
-        _compile(verilog, output, directory() / f"board-{key}.log")
+        _compile(verilog, cells, output, directory() / f"board-{key}.log")
 
     return cached(f"board-{key}.so", make)
