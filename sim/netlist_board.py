@@ -17,7 +17,7 @@ from .compiled_board import CompiledBoard
 from .simulated import byte_cycles
 from .verilator import CompileError, NoCompiler, compile_board
 
-__all__ = ["cell_models", "open_netlist", "unmodelled"]
+__all__ = ["netlist_models", "open_netlist", "unmodelled"]
 
 #: Models of cells that yosys has only as black boxes.
 _OWN = Path(__file__).with_name("cells")
@@ -26,7 +26,7 @@ _MODULE = re.compile(r"^(\(\* *blackbox *\*\)\s*)?module\s+(\w+)", re.MULTILINE)
 _INSTANCE = re.compile(r"^  ([A-Z]\w*) (?:#\(|\S+ +\()", re.MULTILINE)
 
 
-def cell_models(family: str) -> list[Path]:
+def netlist_models(family: str) -> list[Path]:
     """Return the Verilog files that model the cells of ``family``: ours, then yosys'.
 
     Raises :class:`~xnorgrid.sim.verilator.NoCompiler` where yosys is not installed.
@@ -56,7 +56,7 @@ def open_netlist(netlist: str, family: str, config: ArrayConfig) -> CompiledBoar
     Compiled once (about half a minute for a small array) and cached. Raises
     :class:`~xnorgrid.sim.verilator.NoCompiler` and :class:`~xnorgrid.sim.verilator.CompileError`.
     """
-    models = cell_models(family)
+    models = netlist_models(family)
     lacking = unmodelled(netlist, models)
     if lacking:
         raise CompileError(
