@@ -35,12 +35,12 @@ class ProgrammingError(RuntimeError):
     """A bitstream that did not get onto the board; the message says why and what to do."""
 
 
-class ProgrammerMissing(ProgrammingError):
-    """No program for the job is installed, or it does not start; the message names what brings it."""
-
-
 class NoBoard(ProgrammingError):
     """The program finds no board, or may not open it."""
+
+
+class ProgrammerMissing(RuntimeError):
+    """No program for the job is installed, or it does not start; the message names what brings it."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def program(
 
     Takes the first of the board's programs that is installed and can do it. ``cable`` names another
     JTAG adapter than the board's own, for openFPGALoader. ``show`` passes what the program prints to
-    standard error. Raises :class:`ProgrammingError` and its kinds; after ``seconds``, or an interruption,
-    the program is stopped.
+    standard error. Raises :class:`ProgrammingError`, :class:`NoBoard` and :class:`ProgrammerMissing`; after
+    ``seconds``, or an interruption, the program is stopped.
     """
     able = [p for p in board.programmers if _arguments(p, memory) is not None]
     if not able:
@@ -240,7 +240,7 @@ def _run(command: list[str], tool: str, board: Board, show: bool, seconds: float
         raise _explained(tool, board, printed.decode(errors="replace"), process.returncode)
 
 
-def _explained(tool: str, board: Board, printed: str, status: int) -> ProgrammingError:
+def _explained(tool: str, board: Board, printed: str, status: int) -> RuntimeError:
     """What went wrong, from what ``tool`` printed before it ended with ``status``."""
     library = _LIBRARY.search(printed)
     if library:

@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from xnorgrid.boards.programmers import ProgrammerMissing, ProgrammingError
 from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
-from . import commands, options, tables, train_options
+from . import commands, host_commands, options, tables, train_options
 from .checks import ModelError
 from .compile import ModelDoesNotFit, UnsupportedLayers
 from .data import DataError
 from .errors import BoardError
 from .extras import MissingExtra
+from .flash import BitstreamError
 from .images import ImageError
 from .inspection_text import inspect_text, problems_text
 from .model import Model
@@ -37,14 +39,14 @@ from .transport import TransportError
 __all__ = ["main"]
 
 #: What this machine lacks.
-_LACKING = (MissingExtra, NoCompiler, CompileError)
+_LACKING = (MissingExtra, NoCompiler, CompileError, ProgrammerMissing)
 #: Exceptions that are the user's to mend, by exit status. The first that fits counts.
 _STATUS: dict[int, tuple[type[Exception], ...]] = {
-    1: (BoardError, TransportError),
+    1: (BoardError, TransportError, ProgrammingError),
     3: (*_LACKING, OSError),
     4: (
         ModelError, ModelDoesNotFit, ImageError, DataError, ConfigError, RecipeError,
-        commands.CommandError,
+        commands.CommandError, BitstreamError,
     ),
 }  # fmt: skip
 _USAGE = 2
@@ -146,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
         "--layers", type=options.positive, default=0, metavar="N",
         help="also compare every value of every layer on the first N images",
     )  # fmt: skip
+
+    added = command(host_commands.flash, "flash", "bring a bitstream onto a board")
+    host_commands.add_flash(added)
+
+    added = command(host_commands.doctor, "doctor", "what of this machine works, and what lacks")
+    host_commands.add_doctor(added)
 
     added = command(_geometry, "geometry", "recompute the paper that xnorgrid grew out of")
     options.add_report(added)

@@ -36,7 +36,19 @@ TORCH = {
 DRAWING = {"matplotlib", "PIL"}
 DRAWS = {"xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
 #: Opens boards and carries out commands: what ties the parts together.
-TIES = {f"xnorgrid.{name}" for name in ("cli", "commands", "discovery", "inspection", "options")}
+TIES = {
+    f"xnorgrid.{name}"
+    for name in (
+        "cli",
+        "commands",
+        "discovery",
+        "doctor",
+        "flash",
+        "host_commands",
+        "inspection",
+        "options",
+    )
+}
 #: Run inside the simulator, or start it.
 BENCHES = {"xnorgrid.sim.bfm", "xnorgrid.sim.cosim"}
 #: The host's modules that simulations may use: anything but training and the ties.
@@ -129,7 +141,7 @@ def allowed(module, target):
         top in ("numpy", "safetensors", "serial", "sklearn", "tqdm")
         or target in CONTRACT
         or target_folder == folder
-        or (module in TIES and target_folder in ("xnorgrid.sim", "xnorgrid.hw"))
+        or (module in TIES and target_folder in ("xnorgrid.sim", "xnorgrid.hw", "xnorgrid.boards"))
     )
 
 
