@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, ValueLike
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .library import place
+from . import ecp5_memory, gowin_memory, ice40_memory
+from .library import place, technology_of
+from .memory_cells import Arrangement, arrange
+from .pipeline import delayed
 
 __all__ = ["BankReader", "BlockMemory", "memory_cells", "place_memory"]
+
+_FAMILIES: dict[str, Any] = {"ecp5": ecp5_memory, "ice40": ice40_memory, "gowin": gowin_memory}
 
 
 class BlockMemory(wiring.Component):
@@ -63,28 +68,107 @@ class BlockMemory(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        technology = technology_of(platform)
+        if technology == "generic":
+            self._generic(m)
+        else:
+            self._of_cells(m, technology)
+        return m
+
+    def _generic(self, m: Module) -> None:
         m.submodules.words = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
         read = words.read_port()
         write = words.write_port(granularity=self.width // self.parts)
         m.d.comb += [
             read.en.eq(1),
-            read.addr.eq(self.read_address),
+            # What single-port memories do, for simulation to show a user that breaks its promise.
+            read.addr.eq(self._port_address() if self.single_port else self.read_address),
             write.en.eq(self.write),
             write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
         ]
-        m.d.sync += self.read_data.eq(read.data)
-        return m
+        self._register(m, read.data)
+
+    def _register(self, m: Module, data: Value) -> None:
+        register = Signal(self.width, reset_less=True)
+        m.d.sync += register.eq(data)
+        m.d.comb += self.read_data.eq(register)
+
+    def _port_address(self) -> Value:
+        return Mux(self.write.any(), self.write_address, self.read_address)
+
+    def _of_cells(self, m: Module, technology: str) -> None:
+        family = _FAMILIES[technology]
+        plan = _arrangement(technology, self.width, self.depth, self.parts, self.single_port)
+        cell = plan.cell
+        one_port = self.single_port and technology == "ice40"
+        read_address = self._port_address() if one_port else self.read_address
+
+        share = self.width // self.parts
+        padding = Const(0, plan.part_bits - share)
+        shares = (self.write_data.word_select(i, share) for i in range(self.parts))
+        word = Cat(*(Cat(bits, padding) for bits in shares))
+        word = Cat(word, Const(0, plan.across * cell.width - len(word)))
+
+        banks = []
+        for bank in range(plan.banks):
+            writes = []
+            for part in range(self.parts):
+                write = self.write[part]
+                if plan.banks > 1:
+                    here = self.write_address[cell.address_bits :] == bank
+                    write = Signal(name=f"write_{bank}_{part}")
+                    m.d.comb += write.eq(self.write[part] & here)
+                writes.append(write)
+            data = Signal(len(word), name=f"bank_{bank}")
+            banks.append(data)
+            for column in range(plan.across):
+                first = column * cell.width
+                granules = range(first, first + cell.width, cell.granule)
+                m.submodules[f"cell_{bank}_{column}"] = family.cell_instance(
+                    cell,
+                    _resized(read_address, cell.address_bits),
+                    data[first : first + cell.width],
+                    _resized(self.write_address, cell.address_bits),
+                    word[first : first + cell.width],
+                    [writes[min(bit // plan.part_bits, self.parts - 1)] for bit in granules],
+                )
+        data = banks[0]
+        if plan.banks > 1:
+            chosen = delayed(m, self.read_address[cell.address_bits :], family.LATENCY)
+            data = Array(banks)[chosen]
+        data = Cat(data.word_select(i, plan.part_bits)[:share] for i in range(self.parts))
+        if self.latency > family.LATENCY:
+            self._register(m, data)
+        else:
+            m.d.comb += self.read_data.eq(data)
+
+
+def _resized(address: Value, bits: int) -> Value:
+    """The low ``bits`` of ``address``, with zeros above where it has fewer."""
+    return Cat(address, Const(0, bits))[:bits]
+
+
+def _arrangement(
+    technology: str, width: int, depth: int, parts: int, single_port: bool
+) -> Arrangement:
+    shapes = _FAMILIES[technology].SHAPES
+    if single_port and technology == "ice40":
+        shapes = ice40_memory.SINGLE_PORT_SHAPES
+    return arrange(shapes, width, depth, parts)
 
 
 def memory_cells(
     technology: str, width: int, depth: int, parts: int = 1, *, single_port: bool = False
 ) -> dict[str, int]:
-    """Return the number of cells by type that this :class:`BlockMemory` takes in ``technology``.
+    """Return the number of cells by type that such a :class:`BlockMemory` takes in ``technology``.
 
-    Empty where the tools choose: "generic".
+    Types are the families' primitives. Empty for "generic", where the tools behind choose.
     """
-    return {}
+    if technology == "generic":
+        return {}
+    plan = _arrangement(technology, width, depth, parts, single_port)
+    return {plan.cell.type: plan.cells}
 
 
 def place_memory(
