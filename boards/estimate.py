@@ -20,10 +20,20 @@ from xnorgrid.hw.memory import memory_cells
 from .devices import Device
 from .report import Resource
 
-__all__ = ["AREA_TERMS", "Estimate", "FamilyModel", "area_terms", "estimate", "period_terms"]
+__all__ = [
+    "AREA_TERMS",
+    "PERIOD_TERMS",
+    "Estimate",
+    "FamilyModel",
+    "area_terms",
+    "estimate",
+    "period_terms",
+]
 
 #: Where :mod:`.fit` leaves what it found.
 MODEL_FILE = Path(__file__).with_name("estimates.json")
+#: Share of LUTs and flip-flops up to which designs are placed and routed in sane time.
+ROUTABLE = 0.8
 #: Cells that are no block RAM.
 _SPRAMS = frozenset({"SB_SPRAM256KA"})
 
@@ -47,17 +57,24 @@ AREA_TERMS: dict[str, Callable[[ArrayConfig], float]] = {
 }
 
 
+#: What the clock's period is a sum of multiples of, by where the time goes; ``luts`` in use of ``total``.
+PERIOD_TERMS: dict[str, Callable[[float, int], float]] = {
+    "logic": lambda luts, total: 1,
+    # Wires across the design.
+    "wires": lambda luts, total: (luts / 1000) ** 0.5,
+    # Detours on a crowded device.
+    "crowding": lambda luts, total: (luts / total) ** 4,
+}
+
+
 def area_terms(config: ArrayConfig) -> list[float]:
-    """What LUTs and flip-flops of ``config`` are a sum of multiples of, in the order of AREA_TERMS."""
+    """The value of each of AREA_TERMS for ``config``."""
     return [term(config) for term in AREA_TERMS.values()]
 
 
-def period_terms(config: ArrayConfig, luts: float, device: Device) -> list[float]:
-    """What the clock's period is a sum of multiples of.
-
-    A logic path; wires across a design of this many LUTs; crowding on the device.
-    """
-    return [1.0, (luts / 1000) ** 0.5, (luts / device.luts) ** 4]
+def period_terms(luts: float, device: Device) -> list[float]:
+    """The value of each of PERIOD_TERMS for a design of this many LUTs."""
+    return [term(luts, device.luts) for term in PERIOD_TERMS.values()]
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,14 @@ class Estimate:
         return not self.shortages
 
     @property
+    def routable(self) -> bool:
+        """Whether it fits with enough LUTs and flip-flops to spare to be routed."""
+        return self.fits and all(
+            self.resources[name].used <= ROUTABLE * self.resources[name].total
+            for name in ("lut4", "flip_flop")
+        )
+
+    @property
     def shortages(self) -> dict[str, Resource]:
         """Resources of which more is needed than there is."""
         return {
@@ -120,7 +145,7 @@ def estimate(config: ArrayConfig, device: Device, model: FamilyModel | None = No
     model = model or FamilyModel.of(device.family)
     terms = area_terms(config)
     luts, flip_flops = (_sum(of, terms) for of in (model.lut4, model.flip_flop))
-    period_ns = _sum(model.period_ns, period_terms(config, luts, device))
+    period_ns = _sum(model.period_ns, period_terms(luts, device))
     resources = {
         "lut4": Resource(round(luts), device.luts),
         "flip_flop": Resource(round(flip_flops), device.flip_flops),

@@ -22,7 +22,7 @@ from xnorgrid.boards.programmers import ProgrammerMissing, ProgrammingError
 from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
-from . import commands, host_commands, options, tables, train_options
+from . import commands, host_commands, options, plan_commands, tables, train_options
 from .checks import ModelError
 from .compile import ModelDoesNotFit, UnsupportedLayers
 from .data import DataError
@@ -154,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
 
     added = command(host_commands.doctor, "doctor", "what of this machine works, and what lacks")
     host_commands.add_doctor(added)
+
+    added = command(plan_commands.estimate, "estimate", "what a model takes of a board, unbuilt")
+    plan_commands.add_estimate(added)
+
+    added = command(plan_commands.tune, "tune", "find the fastest array for a model on a board")
+    plan_commands.add_tune(added)
 
     added = command(_geometry, "geometry", "recompute the paper that xnorgrid grew out of")
     options.add_report(added)

@@ -14,6 +14,7 @@ from .modelfile import bundled_models
 
 __all__ = [
     "MODEL_HELP",
+    "add_changes",
     "add_config",
     "add_data",
     "add_device",
@@ -86,10 +87,15 @@ def add_config(parser: argparse.ArgumentParser, default: str) -> None:
         "--config", metavar="PRESET", choices=PRESETS,
         help=f"array configuration: {', '.join(PRESETS)} (default: {default})",
     )  # fmt: skip
+    add_changes(parser, "of sim by default,")
+
+
+def add_changes(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Add changes of single fields of a configuration; ``whose`` says of which."""
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", type=_field, action="append", default=[],
-        help="change a field of the configuration, by default of sim, such as weight_depth=4096; "
-        f"may be repeated; fields: {', '.join(_FIELDS)}",
+        help=f"change a field of the configuration, {whose} such as weight_depth=4096; may be repeated; "
+        f"fields: {', '.join(_FIELDS)}",
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ DRAWS = {"xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
 TIES = {
     f"xnorgrid.{name}"
     for name in (
+        "board_options",
         "cli",
         "commands",
         "discovery",
@@ -47,6 +48,10 @@ TIES = {
         "host_commands",
         "inspection",
         "options",
+        "plan_commands",
+        "planning",
+        "search",
+        "tuning",
     )
 }
 #: Run inside the simulator, or start it.

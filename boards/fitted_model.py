@@ -1,0 +1,101 @@
+"""Fitting the model behind :mod:`.estimate` to what builds came to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import least_squares
+from .catalogue import BOARDS
+from .devices import Device
+from .estimate import (
+    AREA_TERMS,
+    PERIOD_TERMS,
+    FamilyModel,
+    area_terms,
+    estimate,
+    period_terms,
+)
+from .report import BuildReport
+from .samples import Sample
+
+__all__ = ["FIGURES", "Measured", "model_of"]
+
+#: What is estimated, by the names of :attr:`.Estimate.errors`.
+FIGURES = ("lut4", "flip_flop", "clock")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What the build of a sample came to; ``clock`` is the routed one in Hz."""
+
+    sample: Sample
+    lut4: int
+    flip_flop: int
+    clock: float
+
+    @classmethod
+    def of(cls, sample: Sample, report: BuildReport) -> Measured:
+        """What ``report`` says of ``sample``."""
+        lut4, flip_flop = (report.resources[name].used for name in ("lut4", "flip_flop"))
+        return cls(sample, lut4, flip_flop, report.clock.routed_hz)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **dataclasses.asdict(self.sample),
+            "lut4": self.lut4,
+            "flip_flop": self.flip_flop,
+            "clock": self.clock,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Measured:
+        """What :meth:`to_dict` made ``found`` of."""
+        sample = Sample(found["board"], found["fields"], found["held_out"])
+        return cls(sample, found["lut4"], found["flip_flop"], found["clock"])
+
+    @property
+    def device(self) -> Device:
+        """What it was built for."""
+        return BOARDS[self.sample.board].device
+
+    def errors(self, model: FamilyModel) -> dict[str, float]:
+        """Relative errors of ``model``'s estimates by figure: above 0 where they are too high."""
+        expected = estimate(self.sample.config, self.device, model)
+        return {
+            "lut4": expected.resources["lut4"].used / self.lut4 - 1,
+            "flip_flop": expected.resources["flip_flop"].used / self.flip_flop - 1,
+            "clock": expected.clock_hz / self.clock - 1,
+        }
+
+
+def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
+    """Fit one family to what was ``measured`` and return it as :meth:`.FamilyModel.from_dict` takes it.
+
+    Its ``errors`` are the largest on builds that are held out.
+    """
+    measured = list(measured)
+    fitted = [one for one in measured if not one.sample.held_out]
+    areas = [area_terms(one.sample.config) for one in fitted]
+    periods = [period_terms(one.lut4, one.device) for one in fitted]
+
+    def solved(
+        names: Iterable[str], terms: list[list[float]], values: list[float]
+    ) -> dict[str, float]:
+        found = least_squares.fit(terms, values)
+        return {name: round(value, 4) for name, value in zip(names, found, strict=True)}
+
+    model = {
+        "lut4": solved(AREA_TERMS, areas, [one.lut4 for one in fitted]),
+        "flip_flop": solved(AREA_TERMS, areas, [one.flip_flop for one in fitted]),
+        "period_ns": solved(PERIOD_TERMS, periods, [1e9 / one.clock for one in fitted]),
+        "errors": {},
+    }
+    tried = FamilyModel.from_dict(model)
+    held_out = [one.errors(tried) for one in measured if one.sample.held_out]
+    model["errors"] = {
+        figure: round(max(abs(errors[figure]) for errors in held_out), 3) for figure in FIGURES
+    }
+    return model

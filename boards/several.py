@@ -1,0 +1,72 @@
+"""Several builds at a time, each in a process of its own: :func:`build_all`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from xnorgrid.hw.config import ArrayConfig, ConfigError
+
+from .build import TimingNotMet, build
+from .catalogue import BOARDS
+from .report import BuildReport
+from .toolchain import BuildError
+
+__all__ = ["Outcome", "Task", "build_all"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A configuration to build for the board of this name, with its files in ``folder``."""
+
+    board: str
+    config: ArrayConfig
+    folder: Path
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: the report, also where the clock was missed, or what went wrong."""
+
+    task: Task
+    report: BuildReport | None
+    problem: str | None
+
+
+def build_all(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
+    """Build all ``tasks``, ``jobs`` at a time, and yield each outcome as it comes, in any order.
+
+    What was built before comes from the build's cache, so an interrupted call can be repeated. When the
+    caller stops early or is interrupted, running builds are stopped.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(max(1, min(jobs, len(tasks))), initializer=_stop_when_told) as pool:
+        yield from pool.imap_unordered(_build, tasks)
+
+
+def _stop_when_told() -> None:
+    """Let a build's process end the tool that it runs when it is to end itself."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, stop)
+    # The terminal interrupts all processes; whoever asked for the builds decides what that means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _build(task: Task) -> Outcome:
+    board = BOARDS[task.board]
+    try:
+        report = build(board, task.config, seed=task.seed, folder=task.folder, progress=False)
+    except TimingNotMet as error:
+        return Outcome(task, error.report, None)
+    except (BuildError, ConfigError, OSError) as error:
+        return Outcome(task, None, f"{error}")
+    return Outcome(task, report, None)

@@ -1,0 +1,180 @@
+"""The fastest array for a model on a board: searched by estimates, decided by real builds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from xnorgrid.boards.board import Board
+from xnorgrid.boards.catalogue import BOARDS
+from xnorgrid.boards.clocks import at_most
+from xnorgrid.boards.devices import Device
+from xnorgrid.boards.estimate import estimate
+from xnorgrid.boards.report import BuildReport
+from xnorgrid.boards.several import Outcome, Task, build_all
+from xnorgrid.hw.config import ArrayConfig
+
+from .model import Model
+from .placement import ModelDoesNotFit
+from .planning import figures
+from .search import DEPTHS, Candidate, grown, search
+
+__all__ = ["tune"]
+
+#: Candidates that are listed, built or not.
+_LISTED = 8
+#: Builds of the winner with ever slower clocks, until one is met.
+_CLOCK_TRIES = 4
+#: The first of them aims a little below the routed clock, which another clock's UART shifts.
+_MARGIN = 0.99
+
+
+def tune(
+    model: Model,
+    board: Board,
+    *,
+    builds: int,
+    jobs: int,
+    folder: Path,
+    ceiling: float,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """Search the arrays that hold ``model`` on ``board``, build the ``builds`` best, and name the fastest.
+
+    Builds go to folders below ``folder``, ``jobs`` at a time; what was built before comes from the cache, so
+    that a search that was interrupted goes on where it was. The winner is built once more with the
+    fastest clock that its routing allows. Without builds it is the first by estimate. Raises
+    :class:`ModelDoesNotFit` if no array of the device holds the model.
+    """
+    hidden = None if progress is None else not progress
+    with tqdm(desc="search", unit=" rows", disable=hidden, leave=False) as bar:
+
+        def told(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = search(model, board, ceiling=ceiling, progress=told)
+    candidates = [
+        _finished(one, board) for one in _distinct(found.candidates, max(builds, _LISTED))
+    ]
+    if not candidates:
+        raise ModelDoesNotFit(_too_large(model, board))
+    rows = [_described(candidate) for candidate in candidates]
+    tasks = [_task(board, candidate.config, folder) for candidate in candidates[:builds]]
+    routed: list[tuple[float, Candidate]] = []
+    with tqdm(desc="builds", total=len(tasks), unit="", disable=hidden, leave=False) as bar:
+        for outcome in build_all(tasks, jobs) if tasks else ():
+            bar.update()
+            place = tasks.index(outcome.task)
+            rows[place] |= _outcome(candidates[place], outcome)
+            if outcome.report is not None:
+                routed.append((outcome.report.clock.routed_hz, candidates[place]))
+    return {
+        "model": model.name,
+        "board": board.name,
+        "device": board.device.name,
+        "tried": found.tried,
+        "candidates": rows,
+        "winner": _winner(board, candidates[0], routed, folder) if builds else rows[0],
+    }
+
+
+def _distinct(candidates: Sequence[Candidate], most: int) -> list[Candidate]:
+    """The best of each number of lanes, up to ``most``.
+
+    Others with as many lanes differ from it by less than estimates are off.
+    """
+    found: dict[int, Candidate] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.config.lanes, candidate)
+    return list(found.values())[:most]
+
+
+def _finished(candidate: Candidate, board: Board) -> Candidate:
+    """``candidate`` with all that its memories hold in use, and with the clock it is expected to reach."""
+    config = candidate.config
+    for field in DEPTHS:
+        config = grown(config, field, board)
+    config = at_most(board, config, candidate.estimate.clock_hz)
+    return dataclasses.replace(candidate, config=config, estimate=estimate(config, board.device))
+
+
+def _task(board: Board, config: ArrayConfig, folder: Path) -> Task:
+    name = (
+        f"{board.name}-{config.rows}x{config.cols}x{config.lanes}"
+        f"-{config.tile_rows}x{config.tile_cols}-{config.clock_hz}"
+    )
+    return Task(board.name, config, folder / name)
+
+
+def _described(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "config": dataclasses.asdict(candidate.config),
+        **figures(candidate.estimate),
+        "cycles_per_image": candidate.cycles_per_image,
+        "images_per_second_estimated": candidate.images_per_second,
+    }
+
+
+def _outcome(candidate: Candidate, outcome: Outcome) -> dict[str, Any]:
+    """What the build of ``candidate`` adds to its row."""
+    if outcome.report is None:
+        return {"problem": outcome.problem}
+    return _figures_routed(candidate, outcome.report)
+
+
+def _figures_routed(candidate: Candidate, report: BuildReport) -> dict[str, Any]:
+    clock = report.clock.routed_hz
+    return {
+        "routed": {name: resource.used for name, resource in report.resources.items()},
+        "routed_hz": clock,
+        "images_per_second_routed": clock / candidate.cycles_per_image,
+    }
+
+
+def _winner(
+    board: Board, first: Candidate, routed: list[tuple[float, Candidate]], folder: Path
+) -> dict[str, Any] | None:
+    """The fastest of what was routed, with a clock that it meets; ``None`` if nothing was routed.
+
+    Tries the fastest clock that its routing allowed, then ever slower ones.
+    """
+    if not routed:
+        return None
+    limit, best = max(routed, key=lambda one: one[0] / one[1].cycles_per_image)
+    limit *= _MARGIN
+    for _ in range(_CLOCK_TRIES):
+        config = at_most(board, best.config, limit)
+        best = dataclasses.replace(best, config=config, estimate=estimate(config, board.device))
+        (outcome,) = build_all([_task(board, config, folder)], 1)
+        if outcome.report is None:
+            break
+        row = _described(best) | _figures_routed(best, outcome.report)
+        row["images_per_second"] = config.clock_hz / best.cycles_per_image
+        if outcome.report.clock.met:
+            return row
+        limit = min(outcome.report.clock.routed_hz, config.clock_hz) * _MARGIN
+    return None
+
+
+def _too_large(model: Model, board: Board) -> str:
+    bits = sum(layer.weights.size for layer in model.layers)
+    others = [
+        other.name
+        for other in BOARDS.values()
+        if _memory_bits(other.device) > max(bits, _memory_bits(board.device))
+    ]
+    more = f"board {' or '.join(others)} has more" if others else "no board has more"
+    return (
+        f"model {model.name!r}: no array holds it on {board.title}: its weights take {bits:,} bits, the "
+        f"memories of {board.device.title} have {_memory_bits(board.device):,}, and activations and "
+        f"thresholds need some, too; {more}"
+    )
+
+
+def _memory_bits(device: Device) -> int:
+    return device.block_rams * device.block_ram_bits + device.sprams * device.spram_bits
