@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from programs import programs
 
 from xnorgrid import modelfile
 from xnorgrid.cli import main
@@ -7,6 +8,8 @@ from xnorgrid.construct import from_arrays
 from xnorgrid.model import Conv, Dense, Input, Model
 from xnorgrid.sim import reference
 from xnorgrid.sim.streams import new_seed
+
+__all__ = ["programs"]
 
 
 @pytest.fixture
