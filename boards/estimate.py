@@ -161,10 +161,13 @@ def _sum(coefficients: tuple[float, ...], terms: list[float]) -> float:
 def _memories(config: ArrayConfig, device: Device) -> dict[str, Resource]:
     used = {"block_ram": 0, "spram": 0}
     for memory in memories(config):
-        cells = memory_cells(
-            device.family, memory.width, memory.depth, memory.parts, single_port=memory.single_port
-        )
+        cells = _cells(device.family, memory.width, memory.depth, memory.parts, memory.single_port)
         for cell, count in cells.items():
             used["spram" if cell in _SPRAMS else "block_ram"] += memory.count * count
     total = {"block_ram": device.block_rams, "spram": device.sprams}
     return {name: Resource(used[name], total[name]) for name in used if used[name] or total[name]}
+
+
+@functools.cache
+def _cells(family: str, width: int, depth: int, parts: int, single_port: bool) -> dict[str, int]:
+    return memory_cells(family, width, depth, parts, single_port=single_port)

@@ -41,26 +41,17 @@ def require_fit(config: ArrayConfig, device: Device) -> Estimate:
             f"{resource.used:,} {NAMES[name]} are needed ({certainty}) and there are {resource.total:,}: "
             f"{over:,} or {over / max(resource.total, 1):.0%} over"
         )
-    changes = " or ".join(f"{field}={value}" for field, value in smaller(config, device))
-    boards = " or ".join(
-        name
+    fields = [f"{field}={value}" for field, value in smaller(config, device)]
+    boards = [
+        f"board {name}"
         for name, board in BOARDS.items()
         if board.device != device and not surely_short(estimate(config, board.device))
-    )
-    remedy = "; ".join(
-        text
-        for text in (
-            changes and f"{changes} would do",
-            boards and f"so would board {boards}"
-            if changes
-            else boards and f"board {boards} would do",
-        )
-        if text
-    )
+    ]
+    remedies = " or ".join([*fields, *boards])
     raise DoesNotFit(
         f"{config.rows} x {config.cols} x {config.lanes} lanes do not fit {device.title}: "
-        f"{'; '.join(lacking)}. "
-        + (f"{remedy}." if remedy else "No single change and no board would do; use fewer of all.")
+        f"{'; '.join(lacking)}; "
+        + (f"{remedies} would do" if remedies else "no single change and no board would do")
     )
 
 

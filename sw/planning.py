@@ -37,8 +37,10 @@ def check_fits(config: ArrayConfig, device: Device, model: Model | None = None) 
         try:
             plan(model, config, keep_layers=False)
         except UnsupportedLayers as error:
-            more = f"; {_remedy(model, config, device)}"
-            raise UnsupportedLayers(f"{error}{more}", error.problems) from None
+            lines = "; ".join(f"layer {layer!r}: {text}" for layer, text in error.problems)
+            head = f"{error}".removesuffix(f": {lines}")
+            remedy = _remedy(model, config, device)
+            raise UnsupportedLayers(f"{head}; {remedy}: {lines}", error.problems) from None
         except ModelDoesNotFit as error:
             raise ModelDoesNotFit(f"{error}; {_remedy(model, config, device)}") from None
     return found

@@ -99,7 +99,12 @@ def search(
 def _columns(
     needed: Needs, shape: ArrayConfig, board: Board, ceiling: float
 ) -> Iterator[Candidate]:
-    """Candidates of ``shape``'s rows and lanes: for each tile shape the most columns that fit, and fewer."""
+    """Candidates of ``shape``'s rows and lanes: for each tile shape the most columns that fit, and fewer.
+
+    ``shape`` has one column.
+    """
+    if not estimate(shape, board.device).fits:
+        return
     shape = grown(shape, "activation_depth", board)
     for tile_rows, tile_cols in _TILES:
         if shape.rows % tile_rows:

@@ -1,0 +1,136 @@
+"""``xnorgrid estimate`` and ``xnorgrid tune`` from their arguments to their text, JSON and files."""
+
+import dataclasses
+import json
+import time
+
+import pytest
+
+from xnorgrid import load
+from xnorgrid.boards.catalogue import board
+from xnorgrid.boards.devices import DEVICES
+from xnorgrid.boards.estimate import estimate
+from xnorgrid.boards.toolchain import DoesNotFit
+from xnorgrid.compile import ModelDoesNotFit, compile
+from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.inspection import fit
+from xnorgrid.planning import check_fits
+from xnorgrid.planning import estimate as planning_estimate
+
+
+def test_estimate_says_what_the_compiler_and_the_model_say(call):
+    status, out, _ = call("estimate", "digits", "ulx3s", "--json", "--set", "lanes=32")
+    assert status == 0
+    report = json.loads(out)
+    chosen = board("ulx3s")
+    config = dataclasses.replace(chosen.config, lanes=32)
+    found, exact = estimate(config, chosen.device), fit(load("digits"), config)
+    assert report["config"] == dataclasses.asdict(config)
+    assert report["cycles_per_image"] == exact["cycles_per_image"]
+    assert report["images_per_second_core"] == config.clock_hz / exact["cycles_per_image"]
+    assert report["images_per_second_link"] == exact["images_per_second_on_link"]
+    for name, resource in found.resources.items():
+        assert report["resources"][name]["used"] == resource.used
+        assert report["resources"][name]["error"] == found.errors.get(name, 0)
+    assert report["estimated_clock_hz"] == round(found.clock_hz)
+
+
+def test_estimate_as_text(call):
+    status, out, _ = call("estimate", "digits", "ulx3s")
+    assert status == 0
+    lines = dict(line.split("  ", 1) for line in out.splitlines() if not line.startswith(" "))
+    assert list(lines) == [
+        "model", "board", "array", "LUTs", "flip-flops", "block RAMs", "clock", "weights",
+        "cycles per image", "utilisation", "images/s, core", "images/s, link",
+    ]  # fmt: skip
+    assert lines["block RAMs"].endswith("exact")
+    assert "estimated within" in lines["LUTs"] and "estimated within" in lines["clock"]
+
+
+def test_estimate_answers_within_a_second():
+    chosen = board("ulx3s")
+    config = dataclasses.replace(chosen.config, weight_depth=16384, preset_depth=1024)
+    start = time.perf_counter()
+    planning_estimate(load("lfc"), chosen, config)
+    assert time.perf_counter() - start < 1
+
+
+def test_a_configuration_from_a_file_and_changes_of_it(call, tmp_path, refused):
+    path = tmp_path / "array.json"
+    path.write_text(json.dumps({"rows": 2, "lanes": 48}))
+    status, out, _ = call(
+        "estimate", "digits", "ulx3s", "--config", path, "--set", "lanes=32", "--json"
+    )
+    config = json.loads(out)["config"]
+    assert status == 0
+    assert (config["rows"], config["lanes"], config["cols"]) == (2, 32, 4)
+    for text, message in (
+        ('{"row": 2}', "row is no field of a configuration; known: accumulator_bits, "),
+        ("[1]", "a configuration is a JSON object, not list"),
+        ("{", "cannot be read as JSON"),
+        ('{"rows": "2"}', "rows must be an integer, not '2'"),
+    ):
+        path.write_text(text)
+        assert message in refused(4, "estimate", "digits", "ulx3s", "--config", path)
+    assert "there is no such file" in refused(
+        4, "estimate", "digits", "ulx3s", "--config", tmp_path / "gone.json"
+    )
+
+
+def test_a_model_that_needs_more_memory_is_told_how_much(refused):
+    message = refused(4, "estimate", "lfc", "ulx3s", "--set", "weight_depth=100")
+    assert message.startswith("model 'lfc': the smallest part of layer 'dense1' takes")
+    asked = message.rpartition("on Lattice LFE5U-85F, ")[2].removesuffix(" holds all of it")
+    fields = dict(field.split("=") for field in asked.split(", "))
+    config = dataclasses.replace(
+        board("ulx3s").config, **{name: int(value) for name, value in fields.items()}
+    )
+    assert len(compile(load("lfc"), config).segments) == 1
+    assert estimate(config, DEVICES["ecp5-85f"]).fits
+
+
+def test_a_model_that_the_board_has_no_room_for_is_told_which_has(refused):
+    message = refused(4, "estimate", "cnv", "tang-nano-9k")
+    assert "would hold it, but only board ulx3s has room for these" in message.splitlines()[0]
+    assert "  layer 'conv1': its sums reach 6885, which takes 14 accumulator bits" in message
+
+
+def test_an_array_that_the_device_has_no_room_for(refused):
+    message = refused(
+        4, "estimate", "digits", "icesugar-pro", "--set", "rows=40", "--set", "cols=40"
+    )
+    assert message.startswith("40 x 40 x 36 lanes do not fit Lattice LFE5U-25F: ")
+    assert "LUTs are needed (estimated within" in message
+
+
+def test_check_fits_takes_what_fits_and_refuses_the_rest():
+    chosen = board("ulx3s")
+    assert check_fits(chosen.config, chosen.device, load("sfc")).fits
+    assert check_fits(chosen.config, chosen.device).fits
+    with pytest.raises(ModelDoesNotFit):
+        check_fits(dataclasses.replace(chosen.config, weight_depth=50), chosen.device, load("sfc"))
+    with pytest.raises(DoesNotFit):
+        check_fits(dataclasses.replace(chosen.config, rows=400), chosen.device, load("sfc"))
+
+
+def test_tune_without_builds_writes_what_build_takes(call, tmp_path):
+    out = tmp_path / "best.json"
+    status, text, _ = call("tune", "digits", "tang-nano-9k", "--builds", "0", "--out", out, "-q")
+    assert status == 0
+    config = ArrayConfig(**json.loads(out.read_text()))
+    assert len(compile(load("digits"), config).segments) == 1
+    assert estimate(config, DEVICES["gw1nr-9c"]).routable
+    assert f"winner: {config.rows} x {config.cols} x {config.lanes} lanes in tiles of " in text
+    assert text.endswith(f"xnorgrid build tang-nano-9k --config {out}\n")
+    status, text, _ = call("estimate", "digits", "tang-nano-9k", "--config", out, "--json")
+    assert status == 0
+    assert json.loads(text)["config"] == dataclasses.asdict(config)
+
+
+def test_tune_refuses(refused, tmp_path):
+    message = refused(4, "tune", "lfc", "icebreaker", "--builds", "0", "-q")
+    assert message.startswith("model 'lfc': no array holds it on 1BitSquared iCEBreaker: ")
+    assert "its weights take 2,910,208 bits" in message and "board ulx3s" in message
+    assert "there is no folder" in refused(
+        4, "tune", "digits", "tang-nano-9k", "--out", tmp_path / "no" / "best.json"
+    )
