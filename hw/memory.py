@@ -13,7 +13,7 @@ from .library import place, technology_of
 from .memory_cells import Arrangement, arrange
 from .pipeline import delayed
 
-__all__ = ["BankReader", "BlockMemory", "memory_cells", "place_memory"]
+__all__ = ["BankReader", "BlockMemory", "arrangement", "memory_cells", "place_memory"]
 
 _FAMILIES: dict[str, Any] = {"ecp5": ecp5_memory, "ice40": ice40_memory, "gowin": gowin_memory}
 
@@ -99,7 +99,7 @@ class BlockMemory(wiring.Component):
 
     def _of_cells(self, m: Module, technology: str) -> None:
         family = _FAMILIES[technology]
-        plan = _arrangement(technology, self.width, self.depth, self.parts, self.single_port)
+        plan = arrangement(technology, self.width, self.depth, self.parts, self.single_port)
         cell = plan.cell
         one_port = self.single_port and technology == "ice40"
         read_address = self._port_address() if one_port else self.read_address
@@ -149,9 +149,10 @@ def _resized(address: Value, bits: int) -> Value:
     return Cat(address, Const(0, bits))[:bits]
 
 
-def _arrangement(
-    technology: str, width: int, depth: int, parts: int, single_port: bool
+def arrangement(
+    technology: str, width: int, depth: int, parts: int = 1, single_port: bool = False
 ) -> Arrangement:
+    """Return the cells that such a :class:`BlockMemory` is made of in ``technology``, not "generic"."""
     shapes = _FAMILIES[technology].SHAPES
     if single_port and technology == "ice40":
         shapes = ice40_memory.SINGLE_PORT_SHAPES
@@ -167,7 +168,7 @@ def memory_cells(
     """
     if technology == "generic":
         return {}
-    plan = _arrangement(technology, width, depth, parts, single_port)
+    plan = arrangement(technology, width, depth, parts, single_port)
     return {plan.cell.type: plan.cells}
 
 
