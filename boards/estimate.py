@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from xnorgrid.hw.config import ArrayConfig
-from xnorgrid.hw.inventory import memories
-from xnorgrid.hw.memory import memory_cells
+from xnorgrid.hw.inventory import MemoryUse, memories
+from xnorgrid.hw.memory import arrangement
+from xnorgrid.hw.memory_cells import Arrangement
 
 from .devices import Device
 from .report import Resource
@@ -27,6 +28,7 @@ __all__ = [
     "FamilyModel",
     "area_terms",
     "estimate",
+    "memory_blocks",
     "period_terms",
 ]
 
@@ -38,25 +40,30 @@ ROUTABLE = 0.8
 _SPRAMS = frozenset({"SB_SPRAM256KA"})
 
 #: What logic is proportional to, by what it is spent on.
-AREA_TERMS: dict[str, Callable[[ArrayConfig], float]] = {
-    "control": lambda config: 1,
-    "element": lambda config: config.rows * config.cols,
-    "lane": lambda config: config.lane_count,
-    "accumulator bit": lambda config: config.rows * config.cols * config.accumulator_bits,
-    # Registers between tiles: weights to the right and activations down, presets, results.
-    "operand bit": lambda config: (
+AREA_TERMS: dict[str, Callable[[ArrayConfig, str], float]] = {
+    "control": lambda config, family: 1,
+    "element": lambda config, family: config.rows * config.cols,
+    "lane": lambda config, family: config.lane_count,
+    "accumulator bit": lambda config, family: config.rows * config.cols * config.accumulator_bits,
+    # Registers of tiles: weights on their way to the right and activations down.
+    "operand bit": lambda config, family: (
         config.lanes * (config.rows * config.grid_cols + config.cols * config.grid_rows)
     ),
-    "preset bit": lambda config: config.rows * config.grid_cols * config.accumulator_bits,
-    "result bit": lambda config: config.cols * config.rows * (config.grid_rows + 1) / 2,
-    "row": lambda config: config.rows,
-    "column": lambda config: config.cols,
-    "column's lane": lambda config: config.cols * config.lanes,
-    "column's row": lambda config: config.cols * config.rows,
-    "word's lane": lambda config: config.lanes,
+    "preset bit": lambda config, family: config.rows * config.grid_cols * config.accumulator_bits,
+    "tile row": lambda config, family: config.grid_rows,
+    "row": lambda config, family: config.rows,
+    "row's lane": lambda config, family: config.rows * config.lanes,
+    "tile column": lambda config, family: config.grid_cols,
+    "column's lane": lambda config, family: config.cols * config.lanes,
+    "column's row": lambda config, family: config.cols * config.rows,
+    # Host access: a word of a tile row or column is collected on its way to the link.
+    "edge's lane": lambda config, family: (config.grid_rows + config.grid_cols) * config.lanes,
+    # Multiplexers of memories that are deeper than the cells they are made of.
+    "bank's bit": lambda config, family: sum(
+        memory.count * memory.width * (_arrangement(family, memory).banks - 1)
+        for memory in memories(config)
+    ),
 }
-
-
 #: What the clock's period is a sum of multiples of, by where the time goes; ``luts`` in use of ``total``.
 PERIOD_TERMS: dict[str, Callable[[float, int], float]] = {
     "logic": lambda luts, total: 1,
@@ -67,9 +74,9 @@ PERIOD_TERMS: dict[str, Callable[[float, int], float]] = {
 }
 
 
-def area_terms(config: ArrayConfig) -> list[float]:
+def area_terms(config: ArrayConfig, family: str) -> list[float]:
     """The value of each of AREA_TERMS for ``config``."""
-    return [term(config) for term in AREA_TERMS.values()]
+    return [term(config, family) for term in AREA_TERMS.values()]
 
 
 def period_terms(luts: float, device: Device) -> list[float]:
@@ -84,6 +91,8 @@ class FamilyModel:
     lut4: tuple[float, ...]
     flip_flop: tuple[float, ...]
     period_ns: tuple[float, ...]
+    #: Block RAMs for tables of a few words, which are no memories of the accelerator's.
+    tables: int
     errors: Mapping[str, float]
 
     @classmethod
@@ -98,7 +107,7 @@ class FamilyModel:
         lut4, flip_flop, period = (
             tuple(found[name].values()) for name in ("lut4", "flip_flop", "period_ns")
         )
-        return cls(lut4, flip_flop, period, found["errors"])
+        return cls(lut4, flip_flop, period, found["tables"], found["errors"])
 
 
 @dataclass(frozen=True)
@@ -143,14 +152,17 @@ def estimate(config: ArrayConfig, device: Device, model: FamilyModel | None = No
     ``model`` is that of the device's family unless another one is given.
     """
     model = model or FamilyModel.of(device.family)
-    terms = area_terms(config)
+    terms = area_terms(config, device.family)
     luts, flip_flops = (_sum(of, terms) for of in (model.lut4, model.flip_flop))
     period_ns = _sum(model.period_ns, period_terms(luts, device))
+    blocks = memory_blocks(config, device.family)
     resources = {
         "lut4": Resource(round(luts), device.luts),
         "flip_flop": Resource(round(flip_flops), device.flip_flops),
-        **_memories(config, device),
+        "block_ram": Resource(blocks["block_ram"] + model.tables, device.block_rams),
     }
+    if blocks["spram"] or device.sprams:
+        resources["spram"] = Resource(blocks["spram"], device.sprams)
     return Estimate(config, device, resources, 1e9 / period_ns, model.errors)
 
 
@@ -158,16 +170,15 @@ def _sum(coefficients: tuple[float, ...], terms: list[float]) -> float:
     return sum(c * t for c, t in zip(coefficients, terms, strict=True))
 
 
-def _memories(config: ArrayConfig, device: Device) -> dict[str, Resource]:
+def memory_blocks(config: ArrayConfig, family: str) -> dict[str, int]:
+    """Block RAMs and SPRAMs of the accelerator's memories."""
     used = {"block_ram": 0, "spram": 0}
     for memory in memories(config):
-        cells = _cells(device.family, memory.width, memory.depth, memory.parts, memory.single_port)
-        for cell, count in cells.items():
-            used["spram" if cell in _SPRAMS else "block_ram"] += memory.count * count
-    total = {"block_ram": device.block_rams, "spram": device.sprams}
-    return {name: Resource(used[name], total[name]) for name in used if used[name] or total[name]}
+        found = _arrangement(family, memory)
+        used["spram" if found.cell.type in _SPRAMS else "block_ram"] += memory.count * found.cells
+    return used
 
 
 @functools.cache
-def _cells(family: str, width: int, depth: int, parts: int, single_port: bool) -> dict[str, int]:
-    return memory_cells(family, width, depth, parts, single_port=single_port)
+def _arrangement(family: str, memory: MemoryUse) -> Arrangement:
+    return arrangement(family, memory.width, memory.depth, memory.parts, memory.single_port)

@@ -15,6 +15,7 @@ from .estimate import (
     FamilyModel,
     area_terms,
     estimate,
+    memory_blocks,
     period_terms,
 )
 from .report import BuildReport
@@ -33,33 +34,40 @@ class Measured:
     sample: Sample
     lut4: int
     flip_flop: int
+    block_ram: int
+    spram: int
     clock: float
 
     @classmethod
     def of(cls, sample: Sample, report: BuildReport) -> Measured:
         """What ``report`` says of ``sample``."""
-        lut4, flip_flop = (report.resources[name].used for name in ("lut4", "flip_flop"))
-        return cls(sample, lut4, flip_flop, report.clock.routed_hz)
+        used = {name: resource.used for name, resource in report.resources.items()}
+        return cls(
+            sample, used["lut4"], used["flip_flop"], used["block_ram"], used.get("spram", 0),
+            report.clock.routed_hz,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            **dataclasses.asdict(self.sample),
-            "lut4": self.lut4,
-            "flip_flop": self.flip_flop,
-            "clock": self.clock,
-        }
+        found = dataclasses.asdict(self)
+        return {**found.pop("sample"), **found}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Measured:
         """What :meth:`to_dict` made ``found`` of."""
+        names = {field.name for field in dataclasses.fields(cls)} - {"sample"}
         sample = Sample(found["board"], found["fields"], found["held_out"])
-        return cls(sample, found["lut4"], found["flip_flop"], found["clock"])
+        return cls(sample, **{name: found[name] for name in names})
 
     @property
     def device(self) -> Device:
         """What it was built for."""
         return BOARDS[self.sample.board].device
+
+    @property
+    def tables(self) -> int:
+        """Block RAMs beyond those of the accelerator's memories."""
+        return self.block_ram - memory_blocks(self.sample.config, self.device.family)["block_ram"]
 
     def errors(self, model: FamilyModel) -> dict[str, float]:
         """Relative errors of ``model``'s estimates by figure: above 0 where they are too high."""
@@ -78,7 +86,7 @@ def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
     """
     measured = list(measured)
     fitted = [one for one in measured if not one.sample.held_out]
-    areas = [area_terms(one.sample.config) for one in fitted]
+    areas = [area_terms(one.sample.config, one.device.family) for one in fitted]
     periods = [period_terms(one.lut4, one.device) for one in fitted]
 
     def solved(
@@ -91,6 +99,7 @@ def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
         "lut4": solved(AREA_TERMS, areas, [one.lut4 for one in fitted]),
         "flip_flop": solved(AREA_TERMS, areas, [one.flip_flop for one in fitted]),
         "period_ns": solved(PERIOD_TERMS, periods, [1e9 / one.clock for one in fitted]),
+        "tables": max(one.tables for one in measured),
         "errors": {},
     }
     tried = FamilyModel.from_dict(model)

@@ -36,6 +36,9 @@ def _sample(
     board: str, rows: int, cols: int, lanes: int, tile: tuple[int, int], bits: int, **fields: Any
 ) -> Sample:
     held_out = fields.pop("held_out", False)
+    # Weights in SPRAM where there are enough of them.
+    if board == "icebreaker" and rows * -(-lanes // 16) <= 4:
+        fields["weight_ports"] = 1
     shape = {
         "rows": rows, "cols": cols, "lanes": lanes, "tile_rows": tile[0], "tile_cols": tile[1],
         "accumulator_bits": bits, "clock_hz": _CLOCK[board],

@@ -88,7 +88,14 @@ def search(
                 needed = needs(model, shape)
             except ModelDoesNotFit:
                 continue
-            candidates = list(_columns(needed, needed.smallest(shape), board, ceiling))
+            shape = needed.smallest(shape)
+            candidates = [
+                candidate
+                for ports in ((1, 2) if device.sprams else (2,))
+                for candidate in _columns(
+                    needed, dataclasses.replace(shape, weight_ports=ports), board, ceiling
+                )
+            ]
             tried += len(candidates)
             if candidates:
                 best.append(max(candidates, key=lambda candidate: candidate.images_per_second))

@@ -24,7 +24,7 @@ def model(errors=0.1, period=(4.0, 0.5, 2.0), **costs):
     lut4 = tuple(costs.get(name, 0) for name in AREA_TERMS)
     flip_flop = tuple(1000 if name == "control" else 0 for name in AREA_TERMS)
     figures = dict.fromkeys(("lut4", "flip_flop", "clock"), errors)
-    return FamilyModel(lut4, flip_flop, period, figures)
+    return FamilyModel(lut4, flip_flop, period, 0, figures)
 
 
 def test_a_sum_of_what_each_part_costs():
@@ -47,15 +47,25 @@ def test_a_sum_of_what_each_part_costs():
         # 22 rows pass their words through 4 tile columns, 8 columns through 11 tile rows.
         ("operand bit", 72 * (22 * 4 + 8 * 11)),
         ("preset bit", 22 * 4 * 12),
+        ("tile row", 11),
         ("row", 22),
-        ("column", 8),
+        ("row's lane", 22 * 72),
+        ("tile column", 4),
         ("column's lane", 8 * 72),
         ("column's row", 8 * 22),
-        ("word's lane", 72),
+        ("edge's lane", (11 + 4) * 72),
+        # 2048 words of 9 bits are one block: no multiplexers.
+        ("bank's bit", 0),
     ],
 )
 def test_terms_count_what_they_say(term, value):
-    assert AREA_TERMS[term](LFC) == value
+    assert AREA_TERMS[term](LFC, "ecp5") == value
+
+
+def test_deep_memories_take_multiplexers():
+    deeper = dataclasses.replace(LFC, activation_depth=512 * 19)
+    # 19 blocks of 512 x 36 are fewer than 36 or more of any other shape.
+    assert AREA_TERMS["bank's bit"](deeper, "ecp5") == 8 * 72 * 18
 
 
 def test_memories_are_those_of_the_inventory():
