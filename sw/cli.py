@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from xnorgrid.boards.programmers import ProgrammerMissing, ProgrammingError
+from xnorgrid.boards.toolchain import BuildError, MissingTool
 from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
@@ -39,14 +40,14 @@ from .transport import TransportError
 __all__ = ["main"]
 
 #: What this machine lacks.
-_LACKING = (MissingExtra, NoCompiler, CompileError, ProgrammerMissing)
+_LACKING = (MissingExtra, MissingTool, NoCompiler, CompileError, ProgrammerMissing)
 #: Exceptions that are the user's to mend, by exit status. The first that fits counts.
 _STATUS: dict[int, tuple[type[Exception], ...]] = {
     1: (BoardError, TransportError, ProgrammingError),
     3: (*_LACKING, OSError),
     4: (
         ModelError, ModelDoesNotFit, ImageError, DataError, ConfigError, RecipeError,
-        commands.CommandError, BitstreamError,
+        commands.CommandError, BitstreamError, BuildError,
     ),
 }  # fmt: skip
 _USAGE = 2

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from xnorgrid.boards.board import Board
+from xnorgrid.boards.devices import Device
 from xnorgrid.boards.estimate import ROUTABLE, Estimate, estimate
+from xnorgrid.boards.report import Resource
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.core import timing
 
@@ -21,6 +23,8 @@ __all__ = ["DEPTHS", "Candidate", "Found", "grown", "search"]
 _ROWS = range(1, 129)
 _LANES = (*range(4, 32), *range(32, 145, 2))
 _TILES = ((1, 1), (1, 2), (2, 1), (2, 2), (4, 4))
+#: Tile columns at most, and how far from one the costs of a column are taken.
+_FAR = 256
 #: Depths of memories, with the largest that a configuration takes.
 DEPTHS = {
     "weight_depth": 1 << 16, "activation_depth": 1 << 16, "preset_depth": 1 << 16,
@@ -117,27 +121,37 @@ def _columns(
         if shape.rows % tile_rows:
             continue
         tiled = dataclasses.replace(shape, cols=tile_cols, tile_rows=tile_rows, tile_cols=tile_cols)
-        one = estimate(tiled, board.device)
-        two = estimate(dataclasses.replace(tiled, cols=2 * tile_cols), board.device)
-        most = _most(one, two, ceiling)
+        most = _most(tiled, board.device, ceiling)
         for share in (1.0, 0.8, 0.6):
-            if int(most * share) >= 1:
-                config = dataclasses.replace(tiled, cols=tile_cols * int(most * share))
+            tiles = int(most * share)
+            if tiles:
+                config = dataclasses.replace(tiled, cols=tile_cols * tiles)
                 rest = timing(config)
                 cycles = needed.cycles_per_image(config, rest.turnaround, rest.overhead)
                 yield Candidate(config, estimate(config, board.device), cycles)
 
 
-def _most(one: Estimate, two: Estimate, ceiling: float) -> int:
-    """Largest multiple of the columns of ``one`` that fits: all resources are linear in columns."""
-    most = 1 << 10
-    for name, resource in one.resources.items():
-        limit = resource.total * (ceiling if name in ("lut4", "flip_flop") else 1)
-        step = two.resources[name].used - resource.used
-        if resource.used > limit:
+def _most(tiled: ArrayConfig, device: Device, ceiling: float) -> int:
+    """Most tile columns of ``tiled``, which has one, that fit ``device`` within ``ceiling``."""
+
+    def limit(name: str, resource: Resource) -> float:
+        return resource.total * (ceiling if name in ("lut4", "flip_flop") else 1)
+
+    def of(tiles: int) -> dict[str, Resource]:
+        return estimate(dataclasses.replace(tiled, cols=tiles * tiled.tile_cols), device).resources
+
+    one, many = of(1), of(_FAR)
+    most = _FAR
+    for name, resource in one.items():
+        room = limit(name, resource) - resource.used
+        slope = (many[name].used - resource.used) / (_FAR - 1)
+        if room < 0:
             return 0
-        if step > 0:
-            most = min(most, 1 + int((limit - resource.used) // step))
+        if slope:
+            most = min(most, 1 + int(room / slope))
+    # Everything is linear in columns, but for rounding.
+    while most and any(used.used > limit(name, used) for name, used in of(most).items()):
+        most -= 1
     return most
 
 
