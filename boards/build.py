@@ -18,6 +18,7 @@ from xnorgrid.sim.cache import cached
 from . import routed
 from .board import Board
 from .flows import FLOWS, ROUTED, synthesis
+from .pll import pll
 from .progress import Progress
 from .report import BuildReport
 from .toolchain import BuildError, DoesNotFit, ToolFailed, run, versions
@@ -133,14 +134,16 @@ class _Job:
 
     def _report(self, folder: Path, seconds: dict[str, float]) -> BuildReport:
         found = json.loads((folder / ROUTED).read_text())
+        board = self.board
+        output = pll(board.device.family, board.clock_hz, self.config.clock_hz)
         return BuildReport(
-            board=self.board.name,
-            device=self.board.device.name,
+            board=board.name,
+            device=board.device.name,
             config=dataclasses.asdict(self.config),
             build=f"{build_id(self.config):016x}",
             seed=self.seed,
-            resources=routed.resources(folder, self.board.device),
-            clocks=routed.clocks(found),
+            resources=routed.resources(folder, board.device),
+            clocks=routed.clocks(found, float(output.output_hz)),
             critical_path=routed.critical_path(found),
             tools=self.tools,
             seconds=seconds,

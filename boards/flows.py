@@ -77,7 +77,8 @@ FLOWS = {
         },
     ),
     "gowin": Flow(
-        synthesis="synth_gowin -family gw1n -nowidelut",
+        # Amaranth's platform brings the buffers of the pins.
+        synthesis="synth_gowin -family gw1n -nowidelut -noiopads",
         constraints="cst",
         place_and_route="nextpnr-himbaechel-gowin",
         routing_options=("--vopt", "cst=top.cst", "--write", "top.routed.json"),

@@ -27,12 +27,16 @@ def _name(net: str) -> str:
     return CLOCK if name.split(".")[-1] == CLOCK else name
 
 
-def clocks(routed: Mapping[str, Any]) -> dict[str, Clock]:
-    """Return nextpnr's final figures by clock."""
-    return {
-        _name(net): Clock(found["achieved"] * 1e6, found["constraint"] * 1e6)
-        for net, found in routed["fmax"].items()
+def clocks(routed: Mapping[str, Any], clock_hz: float) -> dict[str, Clock]:
+    """Return nextpnr's final figures by clock; ``clock_hz`` is what the accelerator's clock is made to be.
+
+    nextpnr's own constraint is that in whole picoseconds.
+    """
+    found = {
+        _name(net): Clock(figures["achieved"] * 1e6, figures["constraint"] * 1e6)
+        for net, figures in routed["fmax"].items()
     }
+    return found | {CLOCK: Clock(found[CLOCK].routed_hz, clock_hz)}
 
 
 def resources(folder: Path, device: Device) -> dict[str, Resource]:
