@@ -23,7 +23,7 @@ from xnorgrid.boards.toolchain import BuildError, MissingTool
 from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
-from . import commands, host_commands, options, plan_commands, tables, train_options
+from . import board_commands, commands, host_commands, options, plan_commands, tables, train_options
 from .checks import ModelError
 from .compile import ModelDoesNotFit, UnsupportedLayers
 from .data import DataError
@@ -149,6 +149,14 @@ def _parser() -> argparse.ArgumentParser:
         "--layers", type=options.positive, default=0, metavar="N",
         help="also compare every value of every layer on the first N images",
     )  # fmt: skip
+
+    added = command(board_commands.boards, "boards", "FPGA boards that bitstreams can be built for")
+    board_commands.add_boards(added)
+
+    command(board_commands.devices, "devices", "the FPGAs of the boards and what they have")
+
+    added = command(board_commands.build, "build", "build a bitstream for an FPGA board")
+    board_commands.add_build(added)
 
     added = command(host_commands.flash, "flash", "bring a bitstream onto a board")
     host_commands.add_flash(added)

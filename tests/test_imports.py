@@ -39,6 +39,7 @@ DRAWS = {"xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
 TIES = {
     f"xnorgrid.{name}"
     for name in (
+        "board_commands",
         "board_options",
         "cli",
         "commands",
@@ -135,7 +136,12 @@ def allowed(module, target):
     if folder == "xnorgrid.hw":
         return top == "amaranth" or target_folder == folder
     if folder == "xnorgrid.boards":
-        return top in ("amaranth", "amaranth_boards") or target_folder in (folder, "xnorgrid.hw")
+        return (
+            top in ("amaranth", "amaranth_boards")
+            or target_folder in (folder, "xnorgrid.hw")
+            # What is costly to make is kept in one place.
+            or target == "xnorgrid.sim.cache"
+        )
     if folder == "xnorgrid.sim":
         return (
             top in ("amaranth", "numpy", "platformdirs")
