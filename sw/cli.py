@@ -23,7 +23,16 @@ from xnorgrid.boards.toolchain import BuildError, MissingTool
 from xnorgrid.hw.config import ConfigError, preset
 from xnorgrid.sim.verilator import CompileError, NoCompiler
 
-from . import board_commands, commands, host_commands, options, plan_commands, tables, train_options
+from . import (
+    board_commands,
+    commands,
+    diagnose_command,
+    host_commands,
+    options,
+    plan_commands,
+    tables,
+    train_options,
+)
 from .checks import ModelError
 from .compile import ModelDoesNotFit, UnsupportedLayers
 from .data import DataError
@@ -169,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
 
     added = command(plan_commands.tune, "tune", "find the fastest array for a model on a board")
     plan_commands.add_tune(added)
+
+    added = command(diagnose_command.run, "diagnose", "which layer of a network hurts, and why")
+    diagnose_command.add_arguments(added)
 
     added = command(_geometry, "geometry", "recompute the paper that xnorgrid grew out of")
     options.add_report(added)

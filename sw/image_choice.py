@@ -11,7 +11,7 @@ from . import data
 from .images import input_values
 from .model import Model
 
-__all__ = ["CommandError", "Images", "images_for"]
+__all__ = ["CommandError", "Images", "images_for", "read_npy"]
 
 
 class CommandError(ValueError):
@@ -45,7 +45,7 @@ def images_for(
     :class:`~xnorgrid.images.ImageError` if ``model`` does not take them, before any board is opened.
     """
     if images is not None:
-        array = _read_npy(images)
+        array = read_npy(images)
         input_values(model, array)
         return Images(array[:count], None, whole=False)
     recipe = model.provenance.get("recipe")
@@ -62,7 +62,8 @@ def images_for(
     return Images(dataset.test_images[taken], dataset.test_labels[taken], whole)
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array in a .npy file; raises :class:`CommandError` if it cannot be read as one."""
     try:
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)

@@ -34,7 +34,7 @@ TORCH = {
 }
 #: Draws: only with the extra that brings these.
 DRAWING = {"matplotlib", "PIL"}
-DRAWS = {"xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
+DRAWS = {"xnorgrid.diagnose_plots", "xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
 #: Opens boards and carries out commands: what ties the parts together.
 TIES = {
     f"xnorgrid.{name}"
@@ -43,6 +43,8 @@ TIES = {
         "board_options",
         "cli",
         "commands",
+        "diagnose_faults",
+        "diagnose_trial",
         "discovery",
         "doctor",
         "flash",
