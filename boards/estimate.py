@@ -99,7 +99,7 @@ class FamilyModel:
     @functools.cache
     def of(cls, family: str) -> FamilyModel:
         """The model of ``family`` that the package comes with."""
-        return cls.from_dict(json.loads(MODEL_FILE.read_text())["families"][family])
+        return cls.from_dict(json.loads(MODEL_FILE.read_text())[family])
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> FamilyModel:

@@ -86,10 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         sample = tasks[outcome.task]
         if outcome.report is None:
-            print(f"{sample}: {outcome.problem}", file=sys.stderr)
+            print(f"{done + 1} of {len(tasks)}: {sample}: {outcome.problem}", file=sys.stderr)
             continue
         one = Measured.of(sample, outcome.report)
-        print(f"{done + 1} of {len(tasks)}: {one}", file=sys.stderr)
+        print(f"{done + 1} of {len(tasks)}: {_text(one)}", file=sys.stderr)
         results.put(one, digests[one.device.family])
         measured.append(one)
     measured.sort(key=lambda one: samples.index(one.sample))
@@ -97,11 +97,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     for family in FAMILIES:
         of_family = [one for one in measured if one.device.family == family]
         if any(one.sample.held_out for one in of_family):
-            written["families"][family] = {"gateware": digests[family], **model_of(of_family)}
+            written[family] = {
+                "gateware": digests[family],
+                **model_of(of_family),
+                "builds": [one.to_dict() for one in of_family],
+            }
     MODEL_FILE.write_text(json.dumps(written, indent=1) + "\n")
-    arguments.page.write_text(page(written["families"], measured))
+    arguments.page.write_text(page(written))
     print(f"wrote {MODEL_FILE} and {arguments.page}")
     return 0
+
+
+def _text(one: Measured) -> str:
+    config = one.sample.config
+    return (
+        f"{one.device.name} {config.rows} x {config.cols} x {config.lanes}: {one.lut4} LUTs, "
+        f"{one.flip_flop} flip-flops, {one.clock / 1e6:.1f} MHz"
+    )
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

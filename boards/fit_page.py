@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .estimate import FamilyModel, estimate
@@ -31,9 +31,15 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def page(families: Mapping[str, Any], measured: Sequence[Measured]) -> str:
-    """The page of documentation that says how far estimates are off, as Markdown."""
+def page(families: Mapping[str, Any]) -> str:
+    """The page of documentation that says how far the estimates of ``families`` are off, as Markdown.
+
+    ``families`` is what the package's file of models holds.
+    """
     models = {name: FamilyModel.from_dict(found) for name, found in families.items()}
+    measured = [
+        Measured.from_dict(build) for found in families.values() for build in found["builds"]
+    ]
     lines = [
         _HEAD,
         "## Not fitted to",
