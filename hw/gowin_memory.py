@@ -38,6 +38,8 @@ def cell_instance(
     below = 14 - cell.address_bits
     byte_enables = Cat(*bytes_enabled) if cell.width >= 18 else Const(0, 0)
     unused = Signal(36 - cell.width)
+    # Contents that are not named do not get into the bitstream.
+    contents = {f"p_INIT_RAM_{i:02X}": Const(0, 288) for i in range(64)}
     return Instance(
         cell.type,
         p_READ_MODE=Const(0, 1),
@@ -60,4 +62,5 @@ def cell_instance(
         i_ADB=Cat(Const(0, below), read_address),
         i_DI=Cat(write_data, Const(0, 36))[:36],
         o_DO=Cat(read_data, unused),
+        **contents,
     )
