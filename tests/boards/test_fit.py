@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from xnorgrid.boards import fit
+from xnorgrid.boards.build import build
 from xnorgrid.boards.catalogue import BOARDS
 from xnorgrid.boards.estimate import AREA_TERMS, MODEL_FILE, FamilyModel, estimate, memory_blocks
 from xnorgrid.boards.fit_page import page
@@ -125,8 +126,7 @@ def test_no_configuration_is_both_fitted_and_held_out():
 def test_memories_were_counted_exactly():
     """Block RAMs of every build are those of the inventory and the same few tables."""
     for family, found in MODELS.items():
-        for build in found["builds"]:
-            one = Measured.from_dict(build)
+        for one in map(Measured.from_dict, found["builds"]):
             blocks = memory_blocks(one.sample.config, family)
             assert one.block_ram == blocks["block_ram"] + found["tables"], one
             assert one.spram == blocks["spram"], one
@@ -134,3 +134,18 @@ def test_memories_were_counted_exactly():
 
 def test_the_page_is_what_the_builds_say():
     assert (ROOT / "docs" / "estimates.md").read_text() == page(MODELS)
+
+
+def test_the_model_is_not_stale(tmp_path):
+    """The gateware as it is now: what the smallest board's build comes to, by the package's model.
+
+    Where this fails, costs have changed: ``python -m xnorgrid.boards.fit`` fits the model again.
+    """
+    chosen = BOARDS["icebreaker"]
+    report = build(chosen, folder=tmp_path, progress=False)
+    found = estimate(chosen.config, chosen.device)
+    for name in ("lut4", "flip_flop"):
+        assert abs(found.resources[name].used / report.resources[name].used - 1) <= 0.10
+    for name in ("block_ram", "spram"):
+        assert found.resources[name] == report.resources[name]
+    assert abs(found.clock_hz / report.clock.routed_hz - 1) <= 0.15

@@ -1,0 +1,101 @@
+"""What a search with builds says, and with --all-boards a real one."""
+
+import dataclasses
+import json
+
+import pytest
+
+from xnorgrid import modelfile
+from xnorgrid.boards.catalogue import board
+from xnorgrid.boards.estimate import estimate
+from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.inspection import fit
+from xnorgrid.plan_text import tune_text
+from xnorgrid.planning import figures
+from xnorgrid.tuning import tune
+
+
+def row(rows=2, **more):
+    """A candidate as the report has it."""
+    config = dataclasses.replace(board("icebreaker").config, rows=rows)
+    return {
+        "config": dataclasses.asdict(config),
+        **figures(estimate(config, board("icebreaker").device)),
+        "cycles_per_image": 1500.0,
+        "images_per_second_estimated": 18_000.0,
+        **more,
+    }
+
+
+def routed(**more):
+    return row(
+        routed={"lut4": 3210, "flip_flop": 1234},
+        routed_hz=27.6e6,
+        images_per_second_routed=18_400.0,
+        **more,
+    )
+
+
+def report(*candidates, winner, **more):
+    return {
+        "model": "net", "board": "icebreaker", "device": "up5k", "tried": 1234,
+        "candidates": list(candidates), "winner": winner, "file": "best.json", **more,
+    }  # fmt: skip
+
+
+def test_estimates_and_what_was_routed_stand_side_by_side():
+    winner = routed(images_per_second=18_000.0)
+    lines = tune_text(report(routed(), row(rows=4), winner=winner)).splitlines()
+    assert lines[0] == "net on icebreaker (up5k): 1,234 arrays estimated"
+    header, first, second = lines[2:5]
+    assert header.split() == [
+        "array", "tile", "block", "RAMs", "cycles/image", "LUTs", "routed", "MHz", "routed",
+        "images/s", "routed",
+    ]  # fmt: skip
+    assert first.startswith("2 x 1 x 8") and first.split()[-1] == "18,400"
+    assert "3,210" in first and " 28 " in first
+    assert second.startswith("4 x 1 x 8") and second.split()[-1] == "-"
+    assert lines[-3:] == [
+        "winner: 2 x 1 x 8 lanes in tiles of 1 x 1",
+        "routed at 27.6 MHz, runs at 24 MHz: 18,000 images/s",
+        "xnorgrid build icebreaker --config best.json",
+    ]
+
+
+def test_what_went_wrong_with_a_candidate_is_said():
+    failed = row(problem="the design does not fit: it needs 6,000 lut4")
+    text = tune_text(report(failed, winner=None))
+    assert "2 x 1 x 8 lanes in tiles of 1 x 1: the design does not fit" in text
+    assert text.endswith("none of these could be built: lower --ceiling, or build more")
+
+
+def test_without_builds_the_winner_is_an_estimate():
+    text = tune_text(report(row(), winner=row()))
+    assert "nothing was built: 18,000 images/s by estimate" in text
+
+
+def test_a_real_search(pytestconfig, call, network, tmp_path):
+    """The winner is routed, meets its clock, and is as the estimate said."""
+    if not pytestconfig.getoption("--all-boards"):
+        pytest.skip("two builds: --all-boards")
+    _, path, *_ = network
+    out = tmp_path / "best.json"
+    status, text, _ = call(
+        "tune", path, "icebreaker", "--builds", 1, "--folder", tmp_path / "tune", "--out", out,
+        "--json", "-q",
+    )  # fmt: skip
+    found = json.loads(text)
+    winner = found["winner"]
+    assert status == 0
+    assert winner["routed_hz"] >= winner["config"]["clock_hz"]
+    config = ArrayConfig(**json.loads(out.read_text()))
+    assert dataclasses.asdict(config) == winner["config"]
+    exact = fit(modelfile.load(path), config)
+    assert winner["images_per_second"] == config.clock_hz / exact["cycles_per_image"]
+    luts = found["candidates"][0]["routed"]["lut4"]
+    assert abs(found["candidates"][0]["resources"]["lut4"]["used"] / luts - 1) <= 0.1
+    again = tune(
+        modelfile.load(path), board("icebreaker"), builds=1, jobs=1, folder=tmp_path / "again",
+        ceiling=0.8, progress=False,
+    )  # fmt: skip
+    assert again["winner"] == winner
