@@ -39,6 +39,7 @@ def wheel(tmp_path_factory):
         ("sw/geometry", "xnorgrid/geometry"),
         ("hw", "xnorgrid/hw"),
         ("sim", "xnorgrid/sim"),
+        ("sim/cells", "xnorgrid/sim/cells"),
         ("boards", "xnorgrid/boards"),
     ],
 )
@@ -67,6 +68,9 @@ def test_wheel_holds_models_and_harness(wheel):
     assert models
     assert models <= wheel
     assert "xnorgrid/sim/harness.cpp" in wheel
+    cells = {f"xnorgrid/sim/cells/{path.name}" for path in (ROOT / "sim/cells").glob("*.v")}
+    assert cells
+    assert cells <= wheel
 
 
 def test_wheel_holds_nothing_else(wheel):
