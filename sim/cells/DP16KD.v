@@ -1,7 +1,7 @@
-// DP16KD, the block RAM of the Lattice ECP5, as used by xnorgrid.hw.ecp5_memory and inferred by yosys: port A writes,
-// port B reads, one clock, equal widths. From Lattice FPGA-TN-02204. Other uses, chip selects and
-// contents other than zeros end the simulation. A read in the cycle of a write to the same word, of which nothing is promised, gives
-// the old word inverted, so that nobody gets by with it.
+// DP16KD, the block RAM of the Lattice ECP5, as used by xnorgrid.hw.ecp5_memory and inferred by yosys: port A
+// writes, port B reads, one clock, equal widths. From Lattice FPGA-TN-02204. Other uses, chip selects and contents
+// other than zeros end the simulation. A read in the cycle of a write to the same word, of which nothing is
+// promised, gives the old word inverted, so that nobody gets by with it.
 module DP16KD #(
     parameter DATA_WIDTH_A = 18,
     parameter DATA_WIDTH_B = 18,

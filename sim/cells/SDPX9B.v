@@ -1,6 +1,7 @@
 // SDPX9B, a block RAM of the Gowin GW1N family with a write port A and a read port B, as used by
-// xnorgrid.hw.gowin_memory and inferred by yosys: one clock, equal widths. From Gowin UG285. A read in the cycle of
-// a write to the same word, of which nothing is promised, gives the old word inverted, so that nobody gets by with it.
+// xnorgrid.hw.gowin_memory and inferred by yosys: one clock, equal widths. From Gowin UG285. A read in the cycle
+// of a write to the same word, of which nothing is promised, gives the old word inverted, so that nobody gets by
+// with it.
 module SDPX9B #(
     parameter READ_MODE = 1'b0,
     parameter BIT_WIDTH_0 = 36,
