@@ -80,6 +80,15 @@ def test_memories_are_those_of_the_inventory():
     assert "block_ram" in estimate(deeper, DEVICES["ecp5-85f"]).shortages
 
 
+def test_tables_take_block_rams_too():
+    device = DEVICES["ecp5-85f"]
+    without, with_tables = (
+        estimate(LFC, device, dataclasses.replace(model(), tables=tables)) for tables in (0, 6)
+    )
+    used = without.resources["block_ram"].used
+    assert with_tables.resources["block_ram"] == Resource(used + 6, device.block_rams)
+
+
 def test_only_the_device_with_sprams_uses_them():
     assert estimate(board("icebreaker").config, DEVICES["up5k"]).resources["spram"].total == 4
     assert "spram" not in estimate(LFC, DEVICES["ecp5-85f"]).resources
