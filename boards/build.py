@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.hw.config import ArrayConfig, ConfigError
 from xnorgrid.hw.export import TOP, build_id, export
 from xnorgrid.sim.cache import cached
 
@@ -24,7 +24,7 @@ from .report import BuildReport
 from .toolchain import BuildError, DoesNotFit, ToolFailed, run, versions
 from .top import BoardTop
 
-__all__ = ["REPORT", "TimingNotMet", "build", "sources"]
+__all__ = ["REPORT", "TimingNotMet", "build", "shared_modules", "sources"]
 
 #: The report's file in a build folder, and the logs of yosys, nextpnr and the packer.
 REPORT = "report.json"
@@ -48,21 +48,30 @@ def sources(board: Board, config: ArrayConfig) -> dict[str, str]:
     """Return what the tools read, by file name: accelerator.v, top.il, the pins and the yosys script.
 
     The same for the same sources of xnorgrid and versions of Amaranth, wherever they are. Raises
-    :class:`PllError`.
+    :class:`ConfigError` where the PLL cannot make the clock, or the link is no UART.
     """
+    if config.link != "uart":
+        raise ConfigError(
+            f"{board.title} is reached by its UART, so link must be uart, not {config.link}"
+        )
     family = board.device.family
+    setting = pll(family, board.clock_hz, config.clock_hz)
     verilog = export(config, technology=family)
     plan = board.platform().prepare(
-        BoardTop(board, config), "top", emit_src=False, debug_verilog=False
+        BoardTop(board, setting), "top", emit_src=False, debug_verilog=False
     )
     pins = f"top.{FLOWS[family].constraints}"
     texts = {name: plan.files[name] for name in ("top.il", pins)}
-    shared = sorted({match["name"] for match in _SHARED.finditer(verilog)} - {TOP})
     return {
         f"{TOP}.v": verilog,
-        SCRIPT: synthesis(family, shared),
+        SCRIPT: synthesis(family, shared_modules(verilog)),
         **{name: text if isinstance(text, str) else text.decode() for name, text in texts.items()},
     }
+
+
+def shared_modules(verilog: str) -> list[str]:
+    """Return the names of the modules in an exported accelerator that are used more than once."""
+    return sorted({match["name"] for match in _SHARED.finditer(verilog)} - {TOP})
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,10 @@ from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.export import TOP
 
 from .board import Board, Resource
-from .pll import pll
+from .pll import Pll
 
 __all__ = ["CLOCK", "RESET_SECONDS", "BoardTop", "Heartbeat", "ResetDelay"]
 
@@ -105,22 +104,19 @@ class Heartbeat(wiring.Component):
 class BoardTop(Elaboratable):
     """The accelerator on ``board``, as an instance of module :data:`TOP` whose Verilog the tools read, too.
 
-    Everything runs in domain ``sync``, made by the PLL. Its reset lasts while the PLL is not locked or the
-    board's button is pressed, and :data:`RESET_SECONDS` more.
-
-    Raises :class:`PllError` where the PLL cannot make ``config.clock_hz``.
+    Everything runs in domain ``sync``, made by the PLL as ``setting`` says. Its reset lasts while the PLL is
+    not locked or the board's button is pressed, and :data:`RESET_SECONDS` more.
     """
 
-    def __init__(self, board: Board, config: ArrayConfig) -> None:
+    def __init__(self, board: Board, setting: Pll) -> None:
         self.board = board
-        self.config = config
-        self.pll = pll(board.device.family, board.clock_hz, config.clock_hz)
+        self.setting = setting
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         clock, locked = Signal(name=CLOCK), Signal()
         self._add_pll(m, platform, clock, locked)
-        reset_cycles = math.ceil(RESET_SECONDS * self.config.clock_hz)
+        reset_cycles = math.ceil(RESET_SECONDS * self.setting.output_hz)
         m.submodules.reset_delay = delay = ResetDelay(reset_cycles)
         m.d.comb += delay.stop.eq(~locked)
         if self.board.reset is not None:
@@ -136,7 +132,7 @@ class BoardTop(Elaboratable):
             TOP, i_clk=ClockSignal(), i_rst=ResetSignal(), i_rx=rx.i, o_tx=tx.o
         )
         if self.board.led is not None:
-            m.submodules.heartbeat = heartbeat = Heartbeat(self.config.clock_hz)
+            m.submodules.heartbeat = heartbeat = Heartbeat(round(self.setting.output_hz))
             m.submodules.led = led = io.Buffer("o", _request(platform, self.board.led))
             m.d.comb += [heartbeat.line.eq(Cat(rx.i, tx.o)), led.o.eq(heartbeat.led)]
         return m
@@ -144,7 +140,7 @@ class BoardTop(Elaboratable):
     def _add_pll(self, m: Module, platform: Any, clock: Signal, locked: Signal) -> None:
         """Add the PLL between the board's oscillator and ``clock``."""
         pin = platform.request(platform.default_clk, dir="-")
-        parameters = {f"p_{name}": value for name, value in self.pll.parameters().items()}
+        parameters = {f"p_{name}": value for name, value in self.setting.parameters().items()}
         if self.board.pll_pad:
             m.submodules.pll = Instance(
                 "SB_PLL40_PAD", **parameters, i_PACKAGEPIN=pin.io, i_RESETB=1, i_BYPASS=0,

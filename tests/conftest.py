@@ -30,6 +30,11 @@ def pytest_addoption(parser):
         metavar="S",
         help="replay one random network, on the array that it was run on",
     )
+    group.addoption(
+        "--all-boards",
+        action="store_true",
+        help="build a bitstream for every board, not only the smallest; a minute each",
+    )
 
 
 @pytest.fixture(scope="session")
