@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .board import Board
 
-__all__ = ["CELLS", "FLOWS", "NETLIST", "ROUTED", "Flow", "synthesis"]
+__all__ = ["CELLS", "FLOWS", "NETLIST", "ROUTED", "Flow", "mapping", "synthesis"]
 
 #: What the synthesis writes: the netlist, and its cells by type.
 NETLIST = "top.json"
@@ -99,15 +99,22 @@ def synthesis(family: str, shared: Sequence[str]) -> str:
     ``shared`` are the modules that are synthesised once, however often they are used; everything else is
     optimised together, and in the end the netlist is flat.
     """
-    kept = "".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared)
     return (
         "read_verilog accelerator.v\n"
         "read_rtlil top.il\n"
+        f"{mapping(family, shared, 'top')}"
+        f"tee -q -o {CELLS} stat -json\n"
+        f"write_json {NETLIST}\n"
+    )
+
+
+def mapping(family: str, shared: Sequence[str], top: str) -> str:
+    """Return the part of :func:`synthesis` that maps module ``top``, once read, to cells of ``family``."""
+    kept = "".join(f"setattr -mod -set keep_hierarchy 1 {name}\n" for name in shared)
+    return (
         f"{kept}"
-        f"{FLOWS[family].synthesis} -top top\n"
+        f"{FLOWS[family].synthesis} -top {top}\n"
         "setattr -mod -unset keep_hierarchy *\n"
         "flatten\n"
         "opt_clean\n"
-        f"tee -q -o {CELLS} stat -json\n"
-        f"write_json {NETLIST}\n"
     )

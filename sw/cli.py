@@ -28,6 +28,7 @@ from . import (
     commands,
     diagnose_command,
     host_commands,
+    netlist_command,
     options,
     plan_commands,
     tables,
@@ -166,6 +167,11 @@ def _parser() -> argparse.ArgumentParser:
 
     added = command(board_commands.build, "build", "build a bitstream for an FPGA board")
     board_commands.add_build(added)
+
+    added = command(
+        netlist_command.run, "netlist", "compare the synthesised logic with the reference"
+    )
+    netlist_command.add_arguments(added)
 
     added = command(host_commands.flash, "flash", "bring a bitstream onto a board")
     host_commands.add_flash(added)

@@ -32,6 +32,7 @@ __all__ = [
     "CommandError",
     "Images",
     "bench",
+    "compare",
     "demo",
     "images_for",
     "inspect",
@@ -107,10 +108,10 @@ def verify(
             ) from None
         traces = {"PyTorch": network.trace(chosen.images)}
     with xnorgrid.open(device, config=config) as board:
-        return {"model": model.name, **_compare(board, model, chosen.images, progress, traces)}
+        return {"model": model.name, **compare(board, model, chosen.images, progress, traces)}
 
 
-def _compare(
+def compare(
     board: Board,
     model: Model,
     images: np.ndarray,
@@ -173,7 +174,7 @@ def bench(
             report = _measure(board, model, some, progress)
             if layers:
                 few = some.images[:layers]
-                report["layers_compared"] = _compare(board, model, few, progress, {})
+                report["layers_compared"] = compare(board, model, few, progress, {})
             reports.append(report)
     return reports
 

@@ -50,6 +50,7 @@ TIES = {
         "flash",
         "host_commands",
         "inspection",
+        "netlist_command",
         "options",
         "plan_commands",
         "planning",
