@@ -10,8 +10,8 @@ from .protocol import Region, Run
 
 __all__ = ["MemoryBus", "Packet", "RunControl", "word_bits"]
 
-#: One byte of a frame's body; ``last`` marks the frame's last byte.
-Packet = data.StructLayout({"data": 8, "last": 1})
+#: One byte of a frame's body or, with ``end`` set, the end of the frame, which has no data.
+Packet = data.StructLayout({"data": 8, "end": 1})
 
 
 def word_bits(config: ArrayConfig) -> int:
@@ -24,8 +24,9 @@ class MemoryBus(wiring.Signature):
 
     A transfer happens in a cycle in which ``valid`` and ``ready`` are both 1. The initiator holds its
     outputs until then and only asks for addresses that exist. A read's data is valid in the one cycle
-    in which ``read_valid`` is 1, some cycles after the transfer; one read is in flight at a time.
-    Narrower words lie in the low bits.
+    in which ``read_valid`` is 1, some cycles after the transfer; one read is in flight at a time, and
+    its region, bank and address are held until then. Narrower words lie in the low bits; what lies above
+    them in a word read means nothing.
     """
 
     def __init__(self, config: ArrayConfig) -> None:

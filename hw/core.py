@@ -1,37 +1,23 @@
-"""The accelerator without its link: sequencer, memories and array."""
+"""The accelerator without its link: sequencer and datapath."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
 
-from .activations import ActivationMemory
-from .array import SystolicArray
 from .bus import MemoryBus, RunControl
 from .config import ArrayConfig
-from .packer import PackerControl
-from .pipeline import delayed
+from .datapath import Datapath
 from .protocol import Region
 from .sequencer import Sequencer, Timing
-from .weights import WeightMemory
 
 __all__ = ["Core", "timing"]
 
 
-def _result_latency(config: ArrayConfig) -> int:
-    return ActivationMemory.latency + SystolicArray.latency_of(config)
-
-
-def _drain_cycles(config: ArrayConfig) -> int:
-    return _result_latency(config) + PackerControl.latency_of(config)
-
-
 def timing(config: ArrayConfig) -> Timing:
     """Return the cycles of a run in which the array of ``config`` does not work on a layer."""
-    return Timing.of(config, _drain_cycles(config))
+    return Timing.of(config, Datapath.drain_cycles_of(config))
 
 
 class Core(wiring.Component):
@@ -47,69 +33,40 @@ class Core(wiring.Component):
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        self.array = SystolicArray(config)
-        self.weights = WeightMemory(config, self.array.count_latency)
-        self.activations = ActivationMemory(config)
-        self.packing = PackerControl(config)
-        self.sequencer = Sequencer(config, _drain_cycles(config))
         super().__init__({"memory": In(MemoryBus(config)), "control": In(RunControl())})
-
-    @property
-    def result_latency(self) -> int:
-        """Cycles from a beat to the result bits that it completes, in tile column 0."""
-        return _result_latency(self.config)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.sequencer = sequencer = self.sequencer
-        m.submodules.weights = weights = self.weights
-        m.submodules.activations = activations = self.activations
-        m.submodules.array = array = self.array
-        m.submodules.packing = packing = self.packing
+        m.submodules.datapath = datapath = Datapath(self.config)
+        m.submodules.sequencer = sequencer = Sequencer(
+            self.config, Datapath.drain_cycles_of(self.config)
+        )
         connect(m, flipped(self.control), sequencer.control)
         m.d.comb += [
-            weights.beat.eq(sequencer.beat),
-            activations.address.eq(sequencer.beat.activation_address),
-            packing.begin.eq(sequencer.begin),
-            packing.base.eq(sequencer.output_base),
-            packing.words.eq(sequencer.output_words),
-            packing.position_step.eq(sequencer.output_step),
-            packing.row_step.eq(sequencer.output_row_step),
-            packing.result.eq(delayed(m, sequencer.beat.result, self.result_latency)),
-            activations.step.eq(packing.step),
+            datapath.beat.eq(sequencer.beat),
+            datapath.begin.eq(sequencer.begin),
+            datapath.output_base.eq(sequencer.output_base),
+            datapath.output_words.eq(sequencer.output_words),
+            datapath.output_step.eq(sequencer.output_step),
+            datapath.output_row_step.eq(sequencer.output_row_step),
         ]
-        for i, accumulate in enumerate(weights.accumulate):
-            m.d.comb += array.accumulate[i].eq(accumulate)
-        for row in range(self.config.rows):
-            m.d.comb += [
-                array.weights[row].eq(weights.weights[row]),
-                array.presets[row].eq(weights.presets[row]),
-            ]
-        for col in range(self.config.cols):
-            m.d.comb += [
-                array.activations[col].eq(activations.activations[col]),
-                activations.bits[col].eq(array.bits[col]),
-            ]
 
-        homes: dict[Any, tuple[Region, ...]] = {
-            sequencer: (Region.PROGRAM,),
-            weights: (Region.WEIGHTS, Region.PRESETS),
-            activations: (Region.ACTIVATIONS,),
-        }
         bus = self.memory
-        for home, regions in homes.items():
+        for_program = bus.region == Region.PROGRAM
+        for home, asked in ((sequencer, for_program), (datapath, ~for_program)):
             m.d.comb += [
-                home.memory.region.eq(bus.region),
+                home.memory.valid.eq(bus.valid & asked),
                 home.memory.write.eq(bus.write),
+                home.memory.region.eq(bus.region),
                 home.memory.bank.eq(bus.bank),
                 home.memory.address.eq(bus.address),
                 home.memory.write_data.eq(bus.write_data),
             ]
-            with m.Switch(bus.region), m.Case(*regions):
-                m.d.comb += [
-                    home.memory.valid.eq(bus.valid),
-                    bus.ready.eq(home.memory.ready),
-                    bus.read_data.eq(home.memory.read_data),
-                    bus.read_valid.eq(home.memory.read_valid),
-                ]
+        words = sequencer.memory.read_data[:32], datapath.memory.read_data
+        m.d.comb += [
+            bus.ready.eq(Mux(for_program, sequencer.memory.ready, datapath.memory.ready)),
+            bus.read_valid.eq(sequencer.memory.read_valid | datapath.memory.read_valid),
+            bus.read_data.eq(Mux(for_program, words[0], words[1][:32])),
+            bus.read_data[32:].eq(words[1][32:]),
+        ]
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,11 +28,9 @@ def pack_step_layout(config: ArrayConfig) -> data.StructLayout:
         {
             "join": 1,  #: OR the bits into the pooled bits
             "window_first": 1,  #: … which start from 0
-            "capture": 1,  #: take the pooled bits for packing
-            "put": 1,  #: store the next ``pack_bits`` captured bits in the word …
-            "slot": range(
-                config.lanes // config.pack_bits
-            ),  #: … at this place; slot 0 clears the rest
+            "capture": 1,  #: take the pooled bits for packing, and store ``pack_bits`` a cycle from now on
+            "fill": config.lanes
+            // config.pack_bits,  #: where in the word, one-hot; the first clears the rest
             "write": 1,  #: the word is complete: write it …
             "address": range(config.activation_depth),  #: … here
         }
@@ -51,12 +49,14 @@ class PackerControl(wiring.Component):
     begin : In(1)
         A layer begins: take ``base``, ``words`` and the steps.
     base, words, position_step, row_step : In(16)
-        First address, words a position, and what is added to the address after each position, and besides
-        after a row of positions.
+        First address, words a position (at least 1), and what is added to the address after each position,
+        and besides after a row of positions. As many bits of each count as an address has.
     result : In(Result)
     step : Out(pack_step_layout(config))
         Combinational from ``result`` for ``join`` and ``capture``; a word is written
         :attr:`latency` cycles after the result that completes it.
+    full : Out(1)
+        From a register: ``step.write`` is 0 where this is.
     """
 
     def __init__(self, config: ArrayConfig) -> None:
@@ -70,6 +70,7 @@ class PackerControl(wiring.Component):
                 "row_step": In(16),
                 "result": In(Result),
                 "step": Out(pack_step_layout(config)),
+                "full": Out(1),
             }
         )
 
@@ -85,58 +86,61 @@ class PackerControl(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words, address = Signal(16), Signal(16)
-        # After a position within a row, and after the last of a row.
-        position_step, row_step = Signal(16), Signal(16)
-        stored = Signal(16)  # words of this position so far
-        slot = Signal(range(self.config.lanes // self.config.pack_bits))
-        puts_left = Signal(range(self.config.pack_cycles + 1))
+        config = self.config
+        slots, bits = config.lanes // config.pack_bits, (config.activation_depth - 1).bit_length()
+        slot = Signal(slots, init=1)
+        puts_left = Signal(range(config.pack_cycles + 1))
         position_end, row_end = Signal(), Signal()
-        ended, ended_row = Signal(), Signal()
+        full, ended = self.full, Signal()
+        words, words_left = Signal(bits), Signal(bits)
+        room = Signal()  # words_left is not 0
+        # What is added to the address after a position within a row, after the last of a row, and next.
+        position_step, row_step, step = Signal(bits), Signal(bits), Signal(bits)
+        address = Signal(bits)
 
         capture = self.result.valid & self.result.window_last
         put = puts_left != 0
         final = position_end & (puts_left == 1)
+        complete = slot[-1] | final
         m.d.comb += [
             self.step.join.eq(self.result.valid),
             self.step.window_first.eq(self.result.window_first),
             self.step.capture.eq(capture),
-            self.step.put.eq(put),
-            self.step.slot.eq(slot),
+            self.step.fill.eq(Mux(put, slot, 0)),
+            self.step.write.eq(full & room),
             self.step.address.eq(address),
         ]
-        full = Signal()
-        m.d.sync += [full.eq(0), ended.eq(0)]
+        m.d.sync += [
+            full.eq(put & complete),
+            ended.eq(final),
+            step.eq(Mux(final, Mux(row_end, row_step, position_step), 0)),
+        ]
         with m.If(put):
-            last_slot = slot == self.config.lanes // self.config.pack_bits - 1
             m.d.sync += [
                 puts_left.eq(puts_left - 1),
-                slot.eq(Mux(last_slot | final, 0, slot + 1)),
-                full.eq(last_slot | final),
-                ended.eq(final),
-                ended_row.eq(row_end),
+                slot.eq(Mux(complete, 1, Cat(slot[-1], slot[:-1]))),
             ]
         with m.If(capture):
             m.d.sync += [
-                puts_left.eq(self.config.pack_cycles),
+                puts_left.eq(config.pack_cycles),
                 position_end.eq(self.result.position_end),
                 row_end.eq(self.result.row_end),
             ]
         with m.If(full):
-            step = Signal(16)
-            with m.If(stored != words):
-                m.d.comb += [self.step.write.eq(1), step.eq(1)]
-            ended_step = Mux(ended_row, row_step, position_step)
-            m.d.sync += stored.eq(Mux(ended, 0, stored + step))
-            m.d.sync += address.eq(address + step + Mux(ended, ended_step, 0))
+            m.d.sync += [
+                address.eq(address + step + room),
+                words_left.eq(Mux(ended, words, words_left - room)),
+                room.eq(ended | (room & (words_left != 1))),
+            ]
         with m.If(self.begin):
             m.d.sync += [
                 address.eq(self.base),
                 words.eq(self.words),
+                words_left.eq(self.words),
+                room.eq(1),
                 position_step.eq(self.position_step),
                 row_step.eq(self.position_step + self.row_step),
-                stored.eq(0),
-                slot.eq(0),
+                slot.eq(1),
                 puts_left.eq(0),
             ]
         return m
@@ -166,19 +170,20 @@ class Packer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        size = self.config.pack_bits
-        pooled, captured = Signal(self.config.rows), Signal(self.config.rows)
-        joined = self.bits | Mux(self.step.window_first, 0, pooled)
-        with m.If(self.step.join):
+        size, step = self.config.pack_bits, self.step
+        pooled, word = (Signal(n, reset_less=True) for n in (self.config.rows, self.config.lanes))
+        joined = self.bits | Mux(step.window_first, 0, pooled)
+        with m.If(step.join):
             m.d.sync += pooled.eq(joined)
-        with m.If(self.step.capture):
-            m.d.sync += captured.eq(joined)
-        with m.Elif(self.step.put):
-            m.d.sync += captured.eq(captured >> size)
-        for slot in range(self.config.lanes // size):
-            part = self.word[slot * size : (slot + 1) * size]
-            with m.If(self.step.put & (self.step.slot == slot)):
-                m.d.sync += part.eq(captured[:size])
-            with m.Elif(self.step.put & (self.step.slot == 0)):
-                m.d.sync += part.eq(0)
+        source = pooled
+        if self.config.pack_cycles > 1:
+            source = captured = Signal(self.config.rows, reset_less=True)
+            m.d.sync += captured.eq(Mux(step.capture, joined, captured >> size))
+        for slot, fill in enumerate(step.fill):
+            part = word.word_select(slot, size)
+            with m.If(step.fill[0]):
+                m.d.sync += part.eq(0 if slot else source)
+            with m.Elif(fill):
+                m.d.sync += part.eq(source)
+        m.d.comb += self.word.eq(word)
         return m

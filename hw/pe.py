@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,8 +42,8 @@ class ProcessingElement(wiring.Component):
     accumulate : In(Accumulate)
         Given :attr:`count_latency` cycles after the operands it belongs to.
     preset : In(signed(accumulator_bits))
-        Given together with ``accumulate``; read when ``first`` is 1, and its lowest bit when ``double``
-        is 1.
+        Given together with ``accumulate``, and added. Must be 0 unless ``first`` is 1; its lowest bit also
+        counts when ``double`` is 1.
     bit : Out(1)
         Sign of the accumulator: :attr:`latency` cycles after a sum's last operands it is the neuron's bit.
     """
@@ -64,7 +64,12 @@ class ProcessingElement(wiring.Component):
     @property
     def count_latency(self) -> int:
         """Cycles from the operands to their count."""
-        return Popcount.latency_of(self.lanes)
+        return self.count_latency_of(self.lanes)
+
+    @staticmethod
+    def count_latency_of(lanes: int) -> int:
+        """:attr:`count_latency` of an element of ``lanes`` lanes."""
+        return Popcount.latency_of(lanes)
 
     @property
     def latency(self) -> int:
@@ -79,13 +84,20 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.count = count = Popcount(self.lanes)
-        accumulator = Signal(signed(self.accumulator_bits))
-        doubled = Cat(self.preset[0], accumulator[:-1]).as_signed()
-        kept = Mux(self.accumulate.double, doubled, accumulator)
+        accumulator = Signal(self.accumulator_bits, reset_less=True)
+        doubled = Cat(Const(0, 1), accumulator[:-1])
+        # One LUT a bit in front of the adder: what stays of the accumulator. Bits of the preset above the
+        # count's are the adder's other operand; below them what stays or is preset is the one, the count
+        # the other.
+        kept = Mux(self.accumulate.first, 0, Mux(self.accumulate.double, doubled, accumulator))
+        low = min(len(count.o), self.accumulator_bits)
+        start = Cat((kept | self.preset)[:low], kept[low:])
+        added = Cat(count.o[:low], self.preset[low:])
         m.d.comb += [
-            count.i.eq(self.weight ^ self.activation),
+            count.a.eq(self.weight),
+            count.b.eq(self.activation),
             self.bit.eq(accumulator[-1]),
         ]
         with m.If(self.accumulate.valid):
-            m.d.sync += accumulator.eq(Mux(self.accumulate.first, self.preset, kept) + count.o)
+            m.d.sync += accumulator.eq(start + added)
         return m

@@ -1,4 +1,4 @@
-"""Counting ones with full adders."""
+"""Counting differences with full adders."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["Popcount"]
 
-#: Lanes of one chain of pairs. A chain is unregistered, one LUT deep per pair.
-CHAIN_LANES = 8
+#: Lanes of one chain of pairs at most. Every chain leaves a sum that costs full adders; a long one is
+#: deep, though a LUT of four inputs passes over three pairs: the sum before them and their differences.
+CHAIN_LANES = 12
 #: Full-adder levels between pipeline registers.
 LEVELS_PER_STAGE = 2
 
 
 def _chains(width: int) -> list[tuple[int, int]]:
-    """Chains of pairs as (number of equal chains side by side, lanes of each)."""
-    whole, rest = divmod(width, CHAIN_LANES)
-    return [(n, lanes) for n, lanes in ((whole, CHAIN_LANES), (min(rest, 1), rest)) if n]
+    """Chains of pairs as (number of equal chains side by side, lanes of each): as equal as can be."""
+    pairs, odd = divmod(width, 2)
+    number = -(-width // CHAIN_LANES)
+    short, longer = divmod(pairs, number)
+    chains = [(longer, 2 * short + 2), (number - longer, 2 * short)]
+    if odd:
+        chains = [(longer, 2 * short + 2), (number - longer - 1, 2 * short), (1, 2 * short + 1)]
+    return [(n, lanes) for n, lanes in chains if n and lanes]
 
 
 def _levels(width: int) -> int:
@@ -41,35 +47,36 @@ def _levels(width: int) -> int:
 
 
 class Popcount(wiring.Component):
-    """Count the ones of a word, pipelined.
+    """Count the lanes in which two words differ, pipelined.
 
-    Takes a word every cycle; its count appears :attr:`latency` cycles later. Pairs of bits enter a chain
-    in which d = a ^ b, sum' = sum ^ d and carry = d ? sum : a, so that an XOR in front of each input bit
-    folds into the same four-input LUTs: three LUTs for two lanes. The carries are then added column by
-    column with full adders. Lanes are taken as vectors, which costs nothing in LUTs and simulates fast.
+    Takes a pair of words every cycle; their count appears :attr:`latency` cycles later. Pairs of lanes enter
+    a chain in which d = x ^ y, sum' = sum ^ d and carry = d ? sum : x for the differences x and y of two
+    lanes; comparing the lanes folds into the same four-input LUTs: three LUTs for two lanes. The carries are
+    then added column by column with full adders. Lanes are taken as vectors, which costs nothing in LUTs
+    and simulates fast.
 
     Parameters
     ----------
     width : :class:`int`
-        Bits of the word.
+        Bits of each word.
 
     Members
     -------
-    i : In(width)
-        Word to count.
+    a, b : In(width)
+        Words to compare.
     o : Out(range(width + 1))
-        Number of ones of the word given :attr:`latency` cycles before.
+        Number of lanes in which the words given :attr:`latency` cycles before differ.
     """
 
     def __init__(self, width: int) -> None:
         if width < 1:
             raise ValueError(f"Popcount width must be positive, not {width!r}")
         self.width = width
-        super().__init__({"i": In(width), "o": Out(range(width + 1))})
+        super().__init__({"a": In(width), "b": In(width), "o": Out(range(width + 1))})
 
     @property
     def latency(self) -> int:
-        """Cycles from :attr:`i` to :attr:`o`: chains, stages of full adders, final addition."""
+        """Cycles from the words to :attr:`o`: chains, stages of full adders, final addition."""
         return self.latency_of(self.width)
 
     @staticmethod
@@ -87,16 +94,16 @@ class Popcount(wiring.Component):
             if len(lanes) % 2 == 0:
                 total, carries = lanes[0] ^ lanes[1], [lanes[0] & lanes[1]]
                 rest = lanes[2:]
-            for a, b in zip(rest[::2], rest[1::2], strict=True):
-                differ = a ^ b
-                carries.append((differ & total) | (~differ & a))
+            for x, y in zip(rest[::2], rest[1::2], strict=True):
+                differ = x ^ y
+                carries.append((differ & total) | (~differ & x))
                 total = total ^ differ
             return total, carries
 
         def register(columns: dict[int, Value]) -> dict[int, Value]:
             registered = {}
             for weight, bits in columns.items():
-                registered[weight] = stage = Signal(len(bits))
+                registered[weight] = stage = Signal(len(bits), reset_less=True)
                 m.d.sync += stage.eq(bits)
             return registered
 
@@ -113,9 +120,10 @@ class Popcount(wiring.Component):
             return {weight: Cat(*bits) for weight, bits in parts.items()}
 
         parts: dict[int, list[Value]] = {0: [], 1: []}
+        differences = self.a ^ self.b
         offset = 0
         for chains, lanes in _chains(self.width):
-            vectors = [self.i[offset + k * chains :][:chains] for k in range(lanes)]
+            vectors = [differences[offset + k * chains :][:chains] for k in range(lanes)]
             offset += chains * lanes
             total, carries = chain(vectors)
             parts[0].append(total)
@@ -132,5 +140,7 @@ class Popcount(wiring.Component):
             )
             for k in range(2)
         ]
-        m.d.sync += self.o.eq(addends[0] + addends[1])
+        total = Signal.like(self.o, reset_less=True)
+        m.d.sync += total.eq(addends[0] + addends[1])
+        m.d.comb += self.o.eq(total)
         return m

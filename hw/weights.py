@@ -1,18 +1,20 @@
-"""Weight and preset memories: one bank of each a row, read along a skew."""
+"""Weight and preset memories along the left edge of the array, read along a skew."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, signed
+import itertools
+
+from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .beat import beat_layout
-from .bus import MemoryBus
 from .config import ArrayConfig
-from .memory import BankReader, BlockMemory, place_memory
+from .host_access import read_bits, row_access_layout
+from .library import place
+from .memory import BlockMemory
 from .pe import Accumulate
 from .pipeline import delayed
-from .protocol import Region
+from .row_memory import RowMemory
 
 __all__ = ["WeightMemory"]
 
@@ -32,76 +34,81 @@ class WeightMemory(wiring.Component):
 
     Members
     -------
-    beat : In(beat_layout(config))
-    weights, accumulate, presets : Out
+    weight_address, preset_address : In(range(weight_depth)), In(range(preset_depth))
+    accumulate : In(Accumulate)
+        A beat.
+    weights, weights_enable, row_accumulate, presets : Out
         As :class:`SystolicArray` takes them; tile row 0 gets its weights :attr:`latency` cycles after the
         beat.
-    memory : In(MemoryBus(config))
-        Host access to regions WEIGHTS and PRESETS. Writes are accepted in every cycle; reads only make
-        sense while no beats are given.
+    held_weights : In(lanes).array(rows)
+        From :class:`SystolicArray`.
+    access : In(row_access_layout(config))
+        Host access to regions WEIGHTS and PRESETS.
+    read_data : Out(read_bits(config))
+        The word at the addresses that are read, :attr:`read_cycles` cycles after them. Garbage while
+        ``access.read`` is 0.
     """
 
-    latency = BlockMemory.latency
+    latency = RowMemory.latency
 
     def __init__(self, config: ArrayConfig, count_latency: int) -> None:
         self.config = config
         self.count_latency = count_latency
         super().__init__(
             {
-                "beat": In(beat_layout(config)),
+                "weight_address": In(range(config.weight_depth)),
+                "preset_address": In(range(config.preset_depth)),
+                "accumulate": In(Accumulate),
                 "weights": Out(config.lanes).array(config.rows),
-                "accumulate": Out(Accumulate).array(config.grid_rows),
+                "weights_enable": Out(config.rows),
+                "row_accumulate": Out(Accumulate).array(config.grid_rows),
                 "presets": Out(signed(config.accumulator_bits)).array(config.rows),
-                "memory": In(MemoryBus(config)),
+                "held_weights": In(config.lanes).array(config.rows),
+                "access": In(row_access_layout(config)),
+                "read_data": Out(read_bits(config)),
             }
         )
 
+    @property
+    def read_cycles(self) -> int:
+        """Cycles from an address to its word at ``read_data``, whatever row it is of."""
+        skew = self.config.grid_rows - 1
+        # Presets leave their memory later than weights leave the first tile.
+        return self.count_latency + self.latency + skew + 1 + skew
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, bus = self.config, self.memory
-        m.submodules.reader = reader = BankReader(
-            self.count_latency + config.grid_rows - 1 + self.latency
-        )
-        reader.serve(m, bus)
-        write = bus.valid & bus.ready & bus.write
-
-        def address(of_beat: object) -> object:
-            return Mux(reader.active, reader.held_address[: len(of_beat)], of_beat)
-
-        weight_address = address(self.beat.weight_address)
-        preset_address = delayed(m, address(self.beat.preset_address), self.count_latency)
-        accumulate = delayed(m, self.beat.accumulate, self.count_latency + self.latency)
-        banks: dict[Region, list[BlockMemory]] = {Region.WEIGHTS: [], Region.PRESETS: []}
-        for i in range(config.grid_rows):
-            if i:
-                weight_address = delayed(m, weight_address, 1)
-                preset_address = delayed(m, preset_address, 1)
-                accumulate = delayed(m, accumulate, 1)
-            m.d.comb += self.accumulate[i].eq(accumulate)
-            for row in range(i * config.tile_rows, (i + 1) * config.tile_rows):
-                weights = place_memory(
-                    m, platform, f"weights_{row}", config.lanes, config.weight_depth
-                )
-                presets = place_memory(
-                    m, platform, f"presets_{row}", config.accumulator_bits, config.preset_depth
-                )
-                banks[Region.WEIGHTS].append(weights)
-                banks[Region.PRESETS].append(presets)
+        config, rows = self.config, self.config.tile_rows
+        edges = [
+            place(m, platform, f"rows_{i}", "row_memory", lambda: RowMemory(config))
+            for i in range(config.grid_rows)
+        ]
+        first = edges[0]
+        m.d.comb += [
+            first.beat.weight_address.eq(self.weight_address),
+            first.beat.preset_address.eq(delayed(m, self.preset_address, self.count_latency)),
+            first.beat.accumulate.eq(
+                delayed(m, self.accumulate, self.count_latency + BlockMemory.latency)
+            ),
+            first.access.eq(self.access),
+            self.read_data.eq(first.collected),
+        ]
+        for above, below in itertools.pairwise(edges):
+            m.d.comb += [
+                below.beat.eq(above.next_beat),
+                below.access.eq(above.next_access),
+                above.collected_below.eq(below.collected),
+            ]
+        for i, edge in enumerate(edges):
+            m.d.comb += [
+                self.row_accumulate[i].eq(edge.next_beat.accumulate),
+                self.weights_enable[i * rows : (i + 1) * rows].eq(edge.weights_enable),
+            ]
+            for r in range(rows):
+                row = i * rows + r
                 m.d.comb += [
-                    weights.read_address.eq(weight_address),
-                    presets.read_address.eq(preset_address),
-                    self.weights[row].eq(weights.read_data),
-                    self.presets[row].eq(presets.read_data),
+                    self.weights[row].eq(edge.weights[r]),
+                    self.presets[row].eq(edge.presets[r]),
+                    edge.held_weights[r].eq(self.held_weights[row]),
                 ]
-                for region, bank in ((Region.WEIGHTS, weights), (Region.PRESETS, presets)):
-                    m.d.comb += [
-                        bank.write.eq(write & (bus.region == region) & (bus.bank == row)),
-                        bank.write_address.eq(bus.address),
-                        bank.write_data.eq(bus.write_data),
-                    ]
-        with m.Switch(bus.region):
-            for region, of_region in banks.items():
-                with m.Case(region):
-                    data = Array(bank.read_data for bank in of_region)
-                    m.d.comb += bus.read_data.eq(data[reader.held_bank])
         return m

@@ -76,6 +76,8 @@ async def _run(dut: Any, stalls: float) -> None:
     tile_rows, tile_cols = shape.rows // shape.tile_rows, shape.cols // shape.tile_cols
     for i in range(tile_rows):
         getattr(dut, f"accumulate__{i}").value = 0
+    dut.weights_enable.value = (1 << shape.rows) - 1
+    dut.activations_enable.value = (1 << shape.cols) - 1
     await start(dut)
     for now in range(len(beats) + shape.latency + tile_cols):
         for row in range(shape.rows):

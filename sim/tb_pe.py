@@ -45,8 +45,8 @@ def _beats(stalls: float) -> list[_Beat]:
                     int.from_bytes(weights[word].tobytes(), "little"),
                     int.from_bytes(activations[word].tobytes(), "little"),
                     Accumulate.const({"valid": 1, "first": first}).as_bits(),
-                    # The preset is only to be read with the first word.
-                    int(data["presets"][index]) if first else random.getrandbits(4),
+                    # The preset is added: it comes with the first word only.
+                    int(data["presets"][index]) if first else 0,
                 )
             )
         beats[-1].ends = index

@@ -62,6 +62,7 @@ def test_back_to_back_sums_of_random_length(shape):
                 ctx.set(dut.accumulate[tile].valid, valid)
                 if valid:
                     ctx.set(dut.accumulate[tile].first, beats[beat][0])
+                    ctx.set(dut.accumulate[tile].double, 0)
                     ctx.set(dut.presets[r], beats[beat][3][r])
             for c in cols:
                 beat = cycle - c // config.tile_cols

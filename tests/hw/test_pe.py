@@ -23,14 +23,16 @@ def test_accumulates_presets_doubles_and_holds(lanes, bits):
     beats = []
     for cycle in range(400):
         first = cycle == 0 or rng.random() < 0.2
+        double = not first and rng.random() < 0.2
+        preset = rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1))
         beats.append(
             {
                 "valid": cycle == 0 or rng.random() < 0.8,
                 "first": first,
-                "double": not first and rng.random() < 0.2,
+                "double": double,
                 "weight": rng.getrandbits(lanes),
                 "activation": rng.getrandbits(lanes),
-                "preset": rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1)),
+                "preset": preset if first else preset & double,
             }
         )
     dut = ProcessingElement(lanes, bits)

@@ -8,12 +8,16 @@ from xnorgrid.sim.streams import new_seed, simulate
 
 
 def counts_of(dut, words):
-    """Counts of words given one a cycle."""
+    """Counts of the differences ``words``, given one a cycle between random words."""
     counts = []
+    rng = random.Random(new_seed())
 
     async def bench(ctx):
         for cycle in range(len(words) + dut.latency):
-            ctx.set(dut.i, words[cycle] if cycle < len(words) else 0)
+            if cycle < len(words):
+                a = rng.getrandbits(dut.width)
+                ctx.set(dut.a, a)
+                ctx.set(dut.b, a ^ words[cycle])
             if cycle >= dut.latency:
                 counts.append(ctx.get(dut.o))
             await ctx.tick()
