@@ -18,7 +18,7 @@ from .identity import BoardIdentity
 from .serial_port import SerialTransport
 from .transport import Transport
 
-__all__ = ["Device", "devices", "open"]
+__all__ = ["RATES", "Device", "devices", "open"]
 
 #: The environment variable that names the board when the program does not.
 VARIABLE = "XNORGRID_DEVICE"
@@ -26,6 +26,8 @@ NAMES = "serial:PORT, serial:PORT?baud=RATE, auto, sim, sim:PRESET, compiled:PRE
 _SIMULATED = {"sim": "auto", "compiled": "compiled", "pysim": "pysim"}
 _DEFAULT_PRESETS = {"sim": "sim", "compiled": "sim", "pysim": "small"}
 _PROBE_SECONDS = 0.5
+#: Bit rates at which boards are looked for. The first is the one that an open without better knowledge takes.
+RATES = (preset("sim").baud, 3_000_000, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,20 @@ class Device:
 def devices(*, baud: int | None = None, timeout: float = _PROBE_SECONDS) -> list[Device]:
     """Ask every serial port of this machine who it is; return the xnorgrid boards among them.
 
-    Sends a few bytes to each port, at ``baud`` or the default rate, and waits ``timeout`` seconds for an
-    answer. Ports that cannot be opened or do not answer are left out.
+    Sends a few bytes to each port, at ``baud`` or at each of :data:`RATES`, and waits ``timeout`` seconds for
+    an answer each time. Ports that cannot be opened or do not answer are left out.
     """
     found = []
     for port in sorted(list_ports.comports(), key=lambda port: port.device):
-        name = f"serial:{port.device}" + (f"?baud={baud}" if baud else "")
-        try:
-            with open(name, timeout=timeout) as board:
-                found.append(Device(name, port.description or port.device, board.identity))
-        except BoardError:
-            continue
+        for rate in (baud,) if baud else RATES:
+            assumed = rate == RATES[0] and not baud
+            name = f"serial:{port.device}" + ("" if assumed else f"?baud={rate}")
+            try:
+                with open(name, timeout=timeout) as board:
+                    found.append(Device(name, port.description or port.device, board.identity))
+                break
+            except BoardError:
+                continue
     return found
 
 

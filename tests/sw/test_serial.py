@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import termios
 import threading
 import time
 import tty
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from xnorgrid import discovery
+from xnorgrid.boards.catalogue import BOARDS
 from xnorgrid.discovery import devices
 from xnorgrid.discovery import open as open_board
 from xnorgrid.errors import (
@@ -143,6 +145,33 @@ def test_discovery(simulator, monkeypatch):
         monkeypatch.setattr(discovery, "devices", lambda: [found, found])
         with pytest.raises(PortError, match="2 boards answer: name one of serial:"):
             open_board("auto")
+
+
+@pytest.mark.parametrize("rate", discovery.RATES[1:])
+def test_discovery_at_other_rates(simulator, monkeypatch, rate):
+    """A port whose other end only listens when the bit rate is its own."""
+
+    class Port:
+        description = "pseudo-terminal"
+
+    answer = simulated(simulator)
+
+    def at_rate(received):
+        speed = termios.tcgetattr(terminal.slave)[5]
+        return answer(received) if speed == getattr(termios, f"B{rate}") else b""
+
+    with Terminal(at_rate) as terminal:
+        Port.device = terminal.port
+        monkeypatch.setattr(discovery.list_ports, "comports", lambda: [Port()])
+        [found] = devices(timeout=1.0)
+        assert found.name == f"serial:{terminal.port}?baud={rate}"
+        assert found.identity.config == CONFIG
+        [found] = devices(timeout=1.0, baud=rate)
+        assert found.name == f"serial:{terminal.port}?baud={rate}"
+
+
+def test_every_boards_rate_is_looked_for():
+    assert {board.config.baud for board in BOARDS.values()} <= set(discovery.RATES)
 
 
 def test_another_array(simulator):
