@@ -80,15 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if known:
             measured.append(known)
         else:
-            tasks[Task(sample.board, sample.config, arguments.folder / f"{number:02}")] = sample
+            folder = arguments.folder / f"{number:02}"
+            tasks[Task(sample.board, sample.config, folder, route=sample.route)] = sample
     for done, outcome in enumerate(
         build_all(list(tasks), arguments.jobs) if arguments.jobs else ()
     ):
         sample = tasks[outcome.task]
-        if outcome.report is None:
+        if outcome.problem:
             print(f"{done + 1} of {len(tasks)}: {sample}: {outcome.problem}", file=sys.stderr)
             continue
-        one = Measured.of(sample, outcome.report)
+        one = Measured.of(sample, outcome)
         print(f"{done + 1} of {len(tasks)}: {_text(one)}", file=sys.stderr)
         results.put(one, digests[one.device.family])
         measured.append(one)
@@ -112,7 +113,7 @@ def _text(one: Measured) -> str:
     config = one.sample.config
     return (
         f"{one.device.name} {config.rows} x {config.cols} x {config.lanes}: {one.lut4} LUTs, "
-        f"{one.flip_flop} flip-flops, {one.clock / 1e6:.1f} MHz"
+        f"{one.flip_flop} flip-flops" + (f", {one.clock / 1e6:.1f} MHz" if one.clock else "")
     )
 
 

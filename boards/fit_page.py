@@ -20,7 +20,8 @@ registers between tiles, rows and columns cost, and a period of logic, wires and
 `python -m xnorgrid.boards.fit` made this page. It builds a list of configurations (`boards/samples.py`),
 fits the model by least squares of relative errors, and tries it on configurations that it was not fitted to.
 LUTs are those that nextpnr places: TRELLIS_COMB, ICESTORM_LC, or Gowin's LUTs and ALUs. The clock is that of
-nextpnr after routing. No board has run any of these.
+nextpnr after routing; where there is none, the design was counted and not routed, which changes no count.
+No board has run any of these.
 """
 
 _COLUMNS = (
@@ -78,7 +79,7 @@ def _table(measured: Iterable[Measured], models: Mapping[str, FamilyModel]) -> l
         for figure in ("lut4", "flip_flop"):
             cells += [f"{expected.resources[figure].used:,}", f"{getattr(one, figure):,}"]
             cells += [f"{errors[figure]:+.1%}"]
-        cells += [f"{expected.clock_hz / 1e6:.1f}", f"{one.clock / 1e6:.1f}"]
-        cells += [f"{errors['clock']:+.1%}"]
+        cells += [f"{expected.clock_hz / 1e6:.1f}"]
+        cells += [f"{one.clock / 1e6:.1f}", f"{errors['clock']:+.1%}"] if one.clock else ["-", "-"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -18,8 +18,8 @@ from .estimate import (
     memory_blocks,
     period_terms,
 )
-from .report import BuildReport
 from .samples import Sample
+from .several import Outcome
 
 __all__ = ["FIGURES", "Measured", "model_of"]
 
@@ -29,22 +29,22 @@ FIGURES = ("lut4", "flip_flop", "clock")
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What the build of a sample came to; ``clock`` is the routed one in Hz."""
+    """What the build of a sample came to; ``clock`` is in Hz, ``None`` where it was not routed."""
 
     sample: Sample
     lut4: int
     flip_flop: int
     block_ram: int
     spram: int
-    clock: float
+    clock: float | None
 
     @classmethod
-    def of(cls, sample: Sample, report: BuildReport) -> Measured:
-        """What ``report`` says of ``sample``."""
-        used = {name: resource.used for name, resource in report.resources.items()}
+    def of(cls, sample: Sample, outcome: Outcome) -> Measured:
+        """What ``outcome`` says of ``sample``."""
+        used = {name: resource.used for name, resource in outcome.used.items()}
         return cls(
             sample, used["lut4"], used["flip_flop"], used["block_ram"], used.get("spram", 0),
-            report.clock.routed_hz,
+            outcome.report.clock.routed_hz if outcome.report else None,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Measured:
     def from_dict(cls, found: Mapping[str, Any]) -> Measured:
         """What :meth:`to_dict` made ``found`` of."""
         names = {field.name for field in dataclasses.fields(cls)} - {"sample"}
-        sample = Sample(found["board"], found["fields"], found["held_out"])
+        sample = Sample(found["board"], found["fields"], found["held_out"], found["route"])
         return cls(sample, **{name: found[name] for name in names})
 
     @property
@@ -72,11 +72,15 @@ class Measured:
     def errors(self, model: FamilyModel) -> dict[str, float]:
         """Relative errors of ``model``'s estimates by figure: above 0 where they are too high."""
         expected = estimate(self.sample.config, self.device, model)
-        return {
+        errors = {
             "lut4": expected.resources["lut4"].used / self.lut4 - 1,
             "flip_flop": expected.resources["flip_flop"].used / self.flip_flop - 1,
-            "clock": expected.clock_hz / self.clock - 1,
         }
+        return (
+            errors
+            if self.clock is None
+            else {**errors, "clock": expected.clock_hz / self.clock - 1}
+        )
 
 
 def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
@@ -87,7 +91,8 @@ def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
     measured = list(measured)
     fitted = [one for one in measured if not one.sample.held_out]
     areas = [area_terms(one.sample.config, one.device.family) for one in fitted]
-    periods = [period_terms(one.lut4, one.device) for one in fitted]
+    clocked = [(one, one.clock) for one in fitted if one.clock is not None]
+    periods = [period_terms(one.lut4, one.device) for one, _ in clocked]
 
     def solved(
         names: Iterable[str], terms: list[list[float]], values: list[float]
@@ -98,13 +103,14 @@ def model_of(measured: Iterable[Measured]) -> dict[str, Any]:
     model = {
         "lut4": solved(AREA_TERMS, areas, [one.lut4 for one in fitted]),
         "flip_flop": solved(AREA_TERMS, areas, [one.flip_flop for one in fitted]),
-        "period_ns": solved(PERIOD_TERMS, periods, [1e9 / one.clock for one in fitted]),
+        "period_ns": solved(PERIOD_TERMS, periods, [1e9 / clock for _, clock in clocked]),
         "tables": max(one.tables for one in measured),
         "errors": {},
     }
     tried = FamilyModel.from_dict(model)
     held_out = [one.errors(tried) for one in measured if one.sample.held_out]
     model["errors"] = {
-        figure: round(max(abs(errors[figure]) for errors in held_out), 3) for figure in FIGURES
+        figure: round(max(abs(errors[figure]) for errors in held_out if figure in errors), 3)
+        for figure in FIGURES
     }
     return model

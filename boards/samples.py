@@ -21,6 +21,8 @@ class Sample:
     fields: dict[str, Any]
     #: Whether the model is tried on it, and not fitted to it.
     held_out: bool = False
+    #: Whether it is placed and routed, for its clock; its resources are known before.
+    route: bool = True
 
     @property
     def config(self) -> ArrayConfig:
@@ -29,67 +31,88 @@ class Sample:
 
 
 #: Clocks to aim at, in Hz: a little more than what is reached, so that the tools try.
-_CLOCK = {"icebreaker": 30_000_000, "icesugar-pro": 125_000_000, "tang-nano-9k": 54_000_000}
+_CLOCK = {
+    "icebreaker": 30_000_000, "icesugar-pro": 125_000_000, "ulx3s": 100_000_000,
+    "tang-nano-9k": 108_000_000,
+}  # fmt: skip
+_FITTED, _COUNTED, _HELD_OUT = (
+    {"held_out": held_out, "route": route}
+    for held_out, route in ((False, True), (False, False), (True, True))
+)
 
 
 def _sample(
-    board: str, rows: int, cols: int, lanes: int, tile: tuple[int, int], bits: int, **fields: Any
+    board: str,
+    use: dict[str, bool],
+    rows: int,
+    cols: int,
+    lanes: int,
+    tile: tuple[int, int],
+    bits: int,
+    **fields: int,
 ) -> Sample:
-    held_out = fields.pop("held_out", False)
-    # Weights in SPRAM where there are enough of them.
-    if board == "icebreaker" and rows * -(-lanes // 16) <= 4:
-        fields["weight_ports"] = 1
     shape = {
         "rows": rows, "cols": cols, "lanes": lanes, "tile_rows": tile[0], "tile_cols": tile[1],
         "accumulator_bits": bits, "clock_hz": _CLOCK[board],
     }  # fmt: skip
-    return Sample(board, {**shape, **fields}, held_out)
+    # Weights in SPRAM where there are enough of them.
+    if board == "icebreaker" and rows * -(-lanes // 16) <= 4:
+        fields["weight_ports"] = 1
+    return Sample(board, {**shape, **fields}, **use)
 
 
 #: Rows, columns, lanes, tile and accumulator bits vary by themselves, so that their costs can be told apart.
 SAMPLES: tuple[Sample, ...] = (
-    _sample("icesugar-pro", 1, 1, 18, (1, 1), 12),
-    _sample("icesugar-pro", 4, 4, 36, (1, 1), 16),
-    _sample("icesugar-pro", 4, 4, 36, (2, 2), 16),
-    _sample("icesugar-pro", 8, 2, 36, (2, 2), 12),
-    _sample("icesugar-pro", 2, 8, 36, (2, 2), 20),
-    _sample("icesugar-pro", 4, 4, 72, (2, 2), 12),
-    _sample("icesugar-pro", 8, 8, 16, (2, 2), 12),
-    _sample("icesugar-pro", 8, 4, 72, (2, 2), 12),
-    _sample("icesugar-pro", 2, 2, 108, (1, 1), 12),
-    _sample("icesugar-pro", 6, 6, 72, (2, 2), 12),
-    _sample("icesugar-pro", 8, 8, 32, (4, 4), 16),
-    _sample("icesugar-pro", 8, 8, 54, (2, 2), 12),
-    _sample("icesugar-pro", 8, 8, 72, (2, 2), 12),
-    _sample("icesugar-pro", 4, 4, 54, (2, 2), 12, held_out=True),
-    _sample("icesugar-pro", 6, 4, 48, (2, 2), 12, held_out=True),
-    _sample("icesugar-pro", 10, 4, 36, (2, 2), 16, held_out=True),
-    _sample("icesugar-pro", 6, 8, 60, (2, 2), 12, held_out=True),
-    _sample("icebreaker", 1, 1, 8, (1, 1), 12),
-    _sample("icebreaker", 1, 1, 32, (1, 1), 12),
-    _sample("icebreaker", 2, 2, 8, (1, 1), 12),
-    _sample("icebreaker", 2, 2, 16, (2, 2), 12),
-    _sample("icebreaker", 2, 1, 32, (2, 1), 12),
-    _sample("icebreaker", 1, 2, 32, (1, 2), 10),
-    _sample("icebreaker", 4, 2, 16, (2, 2), 11),
-    _sample("icebreaker", 4, 4, 8, (2, 2), 11),
-    _sample("icebreaker", 2, 4, 16, (2, 2), 16),
-    _sample("icebreaker", 4, 4, 16, (2, 2), 11),
-    _sample("icebreaker", 2, 4, 32, (2, 2), 11),
-    _sample("icebreaker", 4, 2, 8, (2, 2), 12, held_out=True),
-    _sample("icebreaker", 2, 2, 24, (2, 2), 11, held_out=True),
-    _sample("icebreaker", 1, 3, 24, (1, 1), 12, held_out=True),
-    _sample("icebreaker", 2, 6, 24, (2, 2), 11, held_out=True),
-    _sample("tang-nano-9k", 1, 1, 18, (1, 1), 12),
-    _sample("tang-nano-9k", 1, 1, 72, (1, 1), 12),
-    _sample("tang-nano-9k", 2, 2, 18, (1, 1), 12),
-    _sample("tang-nano-9k", 2, 2, 36, (2, 2), 12),
-    _sample("tang-nano-9k", 4, 2, 36, (2, 2), 10),
-    _sample("tang-nano-9k", 2, 4, 36, (2, 2), 16),
-    _sample("tang-nano-9k", 4, 4, 18, (2, 2), 10),
-    _sample("tang-nano-9k", 4, 4, 9, (1, 1), 9),
-    _sample("tang-nano-9k", 4, 4, 32, (4, 4), 9),
-    _sample("tang-nano-9k", 2, 2, 32, (2, 2), 9, held_out=True),
-    _sample("tang-nano-9k", 4, 2, 24, (2, 2), 12, held_out=True),
-    _sample("tang-nano-9k", 2, 6, 18, (2, 2), 9, held_out=True),
-)  # fmt: skip
+    _sample("icesugar-pro", _HELD_OUT, 4, 4, 54, (2, 2), 12),
+    _sample("icesugar-pro", _HELD_OUT, 6, 4, 48, (2, 2), 12),
+    _sample("icesugar-pro", _HELD_OUT, 10, 4, 36, (2, 2), 16),
+    _sample("icesugar-pro", _FITTED, 4, 4, 36, (1, 1), 16),
+    _sample("icesugar-pro", _FITTED, 4, 4, 72, (2, 2), 12),
+    _sample("icesugar-pro", _FITTED, 8, 4, 72, (2, 2), 12),
+    _sample("icesugar-pro", _COUNTED, 1, 1, 18, (1, 1), 12),
+    _sample("icesugar-pro", _COUNTED, 4, 4, 36, (2, 2), 16),
+    _sample("icesugar-pro", _COUNTED, 8, 2, 36, (2, 2), 12),
+    _sample("icesugar-pro", _COUNTED, 2, 8, 36, (2, 2), 20),
+    _sample("icesugar-pro", _COUNTED, 8, 8, 16, (2, 2), 12),
+    _sample("icesugar-pro", _COUNTED, 2, 2, 108, (1, 1), 12),
+    _sample("icesugar-pro", _COUNTED, 8, 8, 32, (4, 4), 16),
+    _sample("icesugar-pro", _COUNTED, 8, 8, 54, (2, 2), 12),
+    _sample("icesugar-pro", _COUNTED, 4, 4, 18, (1, 2), 12),
+    _sample("icesugar-pro", _COUNTED, 4, 6, 27, (2, 1), 24),
+    _sample("icesugar-pro", _COUNTED, 3, 3, 7, (1, 1), 9),
+    _sample("icesugar-pro", _COUNTED, 6, 1, 36, (2, 1), 12, activation_depth=2560),
+    _sample("ulx3s", _COUNTED, 16, 8, 72, (2, 2), 12),
+    _sample("ulx3s", _COUNTED, 12, 12, 64, (4, 4), 12),
+    _sample("icebreaker", _HELD_OUT, 4, 2, 8, (2, 2), 12),
+    _sample("icebreaker", _HELD_OUT, 2, 2, 24, (2, 2), 11),
+    _sample("icebreaker", _HELD_OUT, 1, 3, 24, (1, 1), 12),
+    _sample("icebreaker", _HELD_OUT, 2, 6, 24, (2, 2), 11),
+    _sample("icebreaker", _FITTED, 1, 1, 8, (1, 1), 12),
+    _sample("icebreaker", _FITTED, 2, 4, 16, (2, 2), 16),
+    _sample("icebreaker", _FITTED, 4, 4, 16, (2, 2), 11),
+    _sample("icebreaker", _FITTED, 2, 4, 32, (2, 2), 11),
+    _sample("icebreaker", _COUNTED, 1, 1, 32, (1, 1), 12),
+    _sample("icebreaker", _COUNTED, 2, 2, 8, (1, 1), 12),
+    _sample("icebreaker", _COUNTED, 2, 2, 16, (2, 2), 12),
+    _sample("icebreaker", _COUNTED, 2, 1, 32, (2, 1), 12),
+    _sample("icebreaker", _COUNTED, 1, 2, 32, (1, 2), 10),
+    _sample("icebreaker", _COUNTED, 4, 2, 16, (2, 2), 11),
+    _sample("icebreaker", _COUNTED, 4, 4, 8, (2, 2), 11),
+    _sample("icebreaker", _COUNTED, 2, 3, 8, (1, 1), 20),
+    _sample("icebreaker", _COUNTED, 4, 8, 8, (4, 4), 10),
+    _sample("icebreaker", _COUNTED, 2, 1, 16, (1, 1), 12, activation_depth=1280),
+    _sample("tang-nano-9k", _HELD_OUT, 2, 2, 32, (2, 2), 9),
+    _sample("tang-nano-9k", _HELD_OUT, 4, 2, 24, (2, 2), 12),
+    _sample("tang-nano-9k", _FITTED, 2, 2, 36, (2, 2), 12),
+    _sample("tang-nano-9k", _FITTED, 4, 4, 32, (4, 4), 9),
+    _sample("tang-nano-9k", _COUNTED, 1, 1, 18, (1, 1), 12),
+    _sample("tang-nano-9k", _COUNTED, 1, 1, 72, (1, 1), 12),
+    _sample("tang-nano-9k", _COUNTED, 2, 2, 18, (1, 1), 12),
+    _sample("tang-nano-9k", _COUNTED, 4, 2, 36, (2, 2), 10),
+    _sample("tang-nano-9k", _COUNTED, 2, 4, 36, (2, 2), 16),
+    _sample("tang-nano-9k", _COUNTED, 4, 4, 18, (2, 2), 10),
+    _sample("tang-nano-9k", _COUNTED, 4, 4, 9, (1, 1), 9),
+    _sample("tang-nano-9k", _COUNTED, 2, 6, 18, (2, 2), 9),
+    _sample("tang-nano-9k", _COUNTED, 4, 1, 36, (2, 1), 20),
+    _sample("tang-nano-9k", _COUNTED, 1, 2, 36, (1, 1), 9, activation_depth=2560),
+)

@@ -14,7 +14,8 @@ from xnorgrid.hw.config import ArrayConfig, ConfigError
 
 from .build import TimingNotMet, build
 from .catalogue import BOARDS
-from .report import BuildReport
+from .packed import pack
+from .report import BuildReport, Resource
 from .toolchain import BuildError
 
 __all__ = ["Outcome", "Task", "build_all"]
@@ -28,15 +29,21 @@ class Task:
     config: ArrayConfig
     folder: Path
     seed: int = 1
+    #: Whether it is placed and routed, and not only counted.
+    route: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: the report, also where the clock was missed, or what went wrong."""
+    """What came of a task: what was used, and the report, also where the clock was missed.
+
+    Or what went wrong; there is no report of what was not routed.
+    """
 
     task: Task
-    report: BuildReport | None
-    problem: str | None
+    used: dict[str, Resource]
+    report: BuildReport | None = None
+    problem: str | None = None
 
 
 def build_all(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
@@ -64,9 +71,11 @@ def _stop_when_told() -> None:
 def _build(task: Task) -> Outcome:
     board = BOARDS[task.board]
     try:
+        if not task.route:
+            return Outcome(task, pack(board, task.config, task.folder))
         report = build(board, task.config, seed=task.seed, folder=task.folder, progress=False)
     except TimingNotMet as error:
-        return Outcome(task, error.report, None)
+        report = error.report
     except (BuildError, ConfigError, OSError) as error:
-        return Outcome(task, None, f"{error}")
-    return Outcome(task, report, None)
+        return Outcome(task, {}, problem=str(error))
+    return Outcome(task, report.resources, report)

@@ -36,7 +36,7 @@ def built(sample, model):
         flip_flop=found.resources["flip_flop"].used,
         block_ram=blocks["block_ram"] + model.tables,
         spram=blocks["spram"],
-        clock=found.clock_hz,
+        clock=found.clock_hz if sample.route else None,
     )
 
 
