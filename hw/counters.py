@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .protocol import Run
+
 __all__ = ["RunCounters"]
+
+#: At 200 MHz cycles wrap after 16 days.
+_CYCLE_BITS = 48
 
 
 class RunCounters(wiring.Component):
     """Cycles of runs and useful lane-operations.
 
-    A pass's lanes are counted for one column and, once the pass has ended, multiplied by the columns in use,
-    a bit a cycle, while the next pass goes on. Passes are further apart than the 17 cycles that this takes.
+    A carry into the upper half of a counter comes a cycle late, so that long sums do not limit the clock.
 
     Members
     -------
     running, working : In(1)
         A run goes on; a beat is given.
-    lanes : In(32)
-        Useful lane-operations of one column to add in this cycle.
-    columns : In(16)
-        Columns in use, minus one.
     pass_end : In(1)
-        The pass's last lanes are given in this cycle or were before.
+        A pass ends: ``lanes`` are added.
+    lanes : In(64)
+        Useful lane-operations of a pass; constant while ``running``.
     clear : In(1)
-        Set all counters to 0 and forget the pass so far.
+        Set all counters to 0.
     busy_cycles, stalled_cycles, useful_lanes : Out(64)
         See :data:`~xnorgrid.hw.protocol.StatusReport`.
-    adding : Out(1)
-        A pass's lanes are not in ``useful_lanes`` yet.
     """
 
     def __init__(self) -> None:
@@ -38,41 +38,40 @@ class RunCounters(wiring.Component):
             {
                 "running": In(1),
                 "working": In(1),
-                "lanes": In(32),
-                "columns": In(16),
                 "pass_end": In(1),
+                "lanes": In(Run["lanes"].width),
                 "clear": In(1),
                 "busy_cycles": Out(64),
                 "stalled_cycles": Out(64),
                 "useful_lanes": Out(64),
-                "adding": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pass_lanes, term, factor, multiply = Signal(64), Signal(64), Signal(17), Signal()
-        m.d.comb += self.adding.eq(multiply | (factor != 0))
-        m.d.sync += [
-            self.busy_cycles.eq(self.busy_cycles + self.running),
-            self.stalled_cycles.eq(self.stalled_cycles + (self.running & ~self.working)),
-            pass_lanes.eq(pass_lanes + self.lanes),
-            multiply.eq(self.pass_end),
-        ]
-        with m.If(multiply):
-            m.d.sync += [term.eq(pass_lanes), factor.eq(self.columns + 1), pass_lanes.eq(0)]
-        with m.Elif(factor != 0):
-            m.d.sync += [
-                self.useful_lanes.eq(self.useful_lanes + Mux(factor[0], term, 0)),
-                term.eq(term << 1),
-                factor.eq(factor >> 1),
-            ]
+        half = Run["lanes"].width // 2
+        low, high = self.useful_lanes[:half], self.useful_lanes[half:]
+        carry, add_high = Signal(), Signal()
+        m.d.sync += add_high.eq(self.pass_end)
+        with m.If(self.pass_end):
+            m.d.sync += Cat(low, carry).eq(low + self.lanes[:half])
+        with m.If(add_high):
+            m.d.sync += high.eq(high + self.lanes[half:] + carry)
         with m.If(self.clear):
-            m.d.sync += [
-                self.busy_cycles.eq(0),
-                self.stalled_cycles.eq(0),
-                self.useful_lanes.eq(0),
-                pass_lanes.eq(0),
-                factor.eq(0),
-            ]
+            m.d.sync += [self.useful_lanes.eq(0), add_high.eq(0)]
+        self._count(m, self.busy_cycles, self.running)
+        self._count(m, self.stalled_cycles, self.running & ~self.working)
         return m
+
+    def _count(self, m: Module, counter: Signal, on: Value) -> None:
+        """Count the cycles with ``on``."""
+        half = _CYCLE_BITS // 2
+        low, high, carry = Signal(half), Signal(half), Signal()
+        m.d.comb += counter.eq(Cat(low, high))
+        m.d.sync += carry.eq(0)
+        with m.If(on):
+            m.d.sync += Cat(low, carry).eq(low + 1)
+        with m.If(carry):
+            m.d.sync += high.eq(high + 1)
+        with m.If(self.clear):
+            m.d.sync += [low.eq(0), high.eq(0), carry.eq(0)]

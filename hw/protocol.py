@@ -40,7 +40,7 @@ __all__ = [
     "data_bytes",
 ]
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 IDENTITY_MAGIC = 0x444F4E58  # "XNOD" in memory order: X N O D
 #: Data bytes of one frame at most. CRC-32 finds every error of up to 4 bits in 371 bytes.
 MAX_DATA_BYTES = 256
@@ -83,8 +83,8 @@ class Region(enum.Enum, shape=8):
 
     PROGRAM = 0  #: one bank of 32-bit words; :data:`Instruction` is a whole number of them
     WEIGHTS = 1  #: one bank a row, words of LANES bits
-    #: One bank a row, words of the accumulator's width, two's complement: one word a tile and plane, with
-    #: ``window_presets`` one a tile, window position and plane, planes innermost. The first plane's is the
+    #: One bank a row, words of the accumulator's width, two's complement: one word a tile and plane, or
+    #: one a tile, window position and plane, planes innermost. The first plane's is the
     #: preset divided by 2 ** (planes - 1), rounded down; each further plane's lowest bit is the next lower
     #: bit of the preset. A layer of scores has presets 0.
     PRESETS = 2
@@ -134,13 +134,12 @@ Run = data.StructLayout(
         "tag": 16,
         #: Passes minus one. Each pass runs the whole program on one image a column.
         "passes": 16,
-        #: Columns that hold an image, minus one. Only the counter of useful lanes depends on it.
-        "columns": 16,
         #: Added once per pass to the activation address of instructions with ``pass_input`` set …
         "input_stride": 16,
         #: … and of the output address of instructions with ``pass_output`` set.
         "output_stride": 16,
-        "_reserved": 16,
+        #: Useful lane-operations of one pass in all columns that hold an image, for the counter of them.
+        "lanes": 64,
     }
 )
 
@@ -174,11 +173,12 @@ StatusReport = data.StructLayout(
         "running": 8,
         #: 1 once the last accepted run has finished, 0 after RESET or while running.
         "done": 8,
-        #: Cycles from the first to the last cycle of runs, all runs since RESET.
+        #: Cycles from the first to the last cycle of runs, all runs since RESET; modulo 2 ** 48, which
+        #: at 200 MHz is 16 days, as the stalled ones.
         "busy_cycles": 64,
         #: Of these, cycles in which no processing element started a beat.
         "stalled_cycles": 64,
-        #: Useful lane-operations: columns with an image times real fan-in and real channels.
+        #: Useful lane-operations: ``lanes`` of its run for every pass that came to its end.
         "useful_lanes": 64,
         #: Frames dropped for a wrong CRC, wrong length or overrun.
         "bad_frames": 32,
@@ -192,6 +192,11 @@ StatusReport = data.StructLayout(
 #: output channels by ROWS; ``x`` and ``y`` walk the (pooled) output positions.
 LEVELS = ("word", "row", "plane", "window_x", "window_y", "tile", "x", "y")
 
+#: Words of weights and presets by which an address moves, modulo 2 ** 16.
+_Moves = data.StructLayout({"preset": 16, "weight": 16})
+
+#: The word addresses of weights go on by one with every beat and those of presets with every plane. Where
+#: words are met again, a move is added besides.
 _instruction = data.StructLayout(
     {
         #: 1: this is the last instruction of the program.
@@ -199,31 +204,32 @@ _instruction = data.StructLayout(
         #: Add the pass's offset to ``activation_base`` / to ``output_base``.
         "pass_input": 1,
         "pass_output": 1,
-        #: Each window position has presets of its own, instead of one tile's for all of them.
-        "window_presets": 1,
-        "_reserved": 4,
+        "_reserved": 5,
         #: Extra bits of each result after its sign bit: 0 for a threshold layer,
         #: accumulator_bits - 1 for a layer whose integer sums leave the array, most significant first.
         "score_bits": 8,
         "activation_base": 16,
-        "weight_base": 16,
-        "preset_base": 16,
+        #: Added to the output address after the last position of a row of positions, besides
+        #: ``output_step``.
+        "output_row_step": 16,
         "output_base": 16,
+        #: First words.
+        "base": _Moves,
+        #: Moves when ``plane`` advances: back to the tile's first weights.
+        "plane": _Moves,
+        #: When ``window_x`` or ``window_y`` advances: back to the tile's first weights, and to its first
+        #: preset unless each window position has presets of its own.
+        "window": _Moves,
+        #: When ``x`` or ``y`` advances: back to the layer's first weights and preset.
+        "position": _Moves,
+        #: Each level's iterations minus one, and what is added to the activation address when it advances
+        #: (all inner levels start again).
+        "level": data.ArrayLayout(data.StructLayout({"count": 16, "step": 16}), len(LEVELS)),
         #: Words stored per output position; further result bits are dropped.
         "output_words": 16,
-        #: Added to the output address after the last position of a row of positions, besides
-        #: ``output_step`` …
-        "output_row_step": 16,
-        #: … which is added after every position: the words from one position's last to the next's first.
+        #: Added to the output address after every position: the words from one position's last to the next's
+        #: first.
         "output_step": 16,
-        #: Iterations minus one of each level.
-        "count": data.ArrayLayout(16, len(LEVELS)),
-        #: Added to the activation address when the level advances (all inner levels start again).
-        "step": data.ArrayLayout(16, len(LEVELS)),
-        #: Useful lane-operations per column of one tile at one window position, all planes together, and of
-        #: the last tile of a position.
-        "tile_lanes": 32,
-        "last_tile_lanes": 32,
     }
 )
 assert _instruction.size % 32 == 0

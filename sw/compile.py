@@ -36,6 +36,11 @@ class Segment:
         return b"".join(step.encode(last=step is self.steps[-1]) for step in self.steps)
 
     @property
+    def lanes(self) -> int:
+        """Useful lane-operations (XNORs) of one pass and column."""
+        return sum(step.lanes for step in self.steps)
+
+    @property
     def size(self) -> int:
         """Bytes of weights and presets."""
         return self.weights.size + self.presets.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from xnorgrid.hw.protocol import LEVELS, Instruction
 from .layers import Conv
 from .placement import LayerPlace
 
-__all__ = ["Part", "Region", "Step", "border_steps", "regions", "steps"]
+__all__ = ["Part", "Region", "Step", "border_steps", "loops", "regions", "steps"]
 
 _WORD, _ROW, _PLANE, _WINDOW_X, _WINDOW_Y, _TILE, _X, _Y = range(len(LEVELS))
 
@@ -31,6 +32,32 @@ def steps(counts: Sequence[int], strides: Sequence[int]) -> list[int]:
         result.append((stride - travelled) % (1 << 16))
         travelled += (count - 1) * stride
     return result
+
+
+def loops(
+    counts: Sequence[int], strides: Sequence[int], *, window_presets: bool = False
+) -> dict[str, Any]:
+    """Fields of an instruction with these loops, innermost first.
+
+    ``window_presets``: each window position has presets of its own.
+    """
+    words, rows, planes, windows_x, windows_y, tiles = counts[: _TILE + 1]
+    weights, windows = words * rows, windows_x * windows_y if window_presets else 1
+    moves = {
+        "plane": (weights, 0),
+        "window": (weights, 0 if window_presets else planes),
+        "position": (weights * tiles, planes * windows * tiles),
+    }
+    return {
+        **{
+            name: {"weight": -weight % (1 << 16), "preset": -preset % (1 << 16)}
+            for name, (weight, preset) in moves.items()
+        },
+        "level": [
+            {"count": count - 1, "step": step}
+            for count, step in zip(counts, steps(counts, strides), strict=True)
+        ],
+    }
 
 
 #: How far a window reaches over the map's edge: rows above and below, columns left and right.
@@ -130,8 +157,8 @@ class Part:
         ):
             counts[level], strides[level] = count, stride
         y, x = region.rows.start, region.columns.start
-        last_channels = min(at.rows, at.layer.channels - (self.tiles.stop - 1) * at.rows)
-        lanes = at.layer.fan_in * source.planes
+        channels = min(self.tiles.stop * at.rows, at.layer.channels) - self.tiles.start * at.rows
+        sums = at.pool**2 * len(region.columns) * len(region.rows)
         return Step(
             layer=at.index,
             counts=tuple(counts),
@@ -149,8 +176,7 @@ class Part:
             output_step=result.words - self.result_words,
             output_row_step=result.row_words - len(region.columns) * result.words,
             window_presets=len(region.cuts) > 1,
-            tile_lanes=lanes * at.rows,
-            last_tile_lanes=lanes * last_channels,
+            lanes=sums * channels * at.layer.fan_in * source.planes,
         )
 
 
@@ -170,8 +196,8 @@ class Step:
     output_step: int
     output_row_step: int
     window_presets: bool
-    tile_lanes: int
-    last_tile_lanes: int
+    #: Useful lane-operations: real inputs times real channels.
+    lanes: int
     pass_input: bool = False
     pass_output: bool = False
 
@@ -192,19 +218,14 @@ class Step:
             "last": last,
             "pass_input": self.pass_input,
             "pass_output": self.pass_output,
-            "window_presets": self.window_presets,
             "score_bits": self.score_bits,
             "activation_base": self.activation_base,
-            "weight_base": self.weight_base,
-            "preset_base": self.preset_base,
             "output_base": self.output_base,
+            "base": {"weight": self.weight_base, "preset": self.preset_base},
             "output_words": self.output_words,
             "output_step": self.output_step,
             "output_row_step": self.output_row_step % (1 << 16),
-            "count": [count - 1 for count in self.counts],
-            "step": steps(self.counts, self.strides),
-            "tile_lanes": self.tile_lanes,
-            "last_tile_lanes": self.last_tile_lanes,
+            **loops(self.counts, self.strides, window_presets=self.window_presets),
         }
         return Instruction.const(fields).as_bits().to_bytes(Instruction.size // 8, "little")
 
@@ -231,8 +252,7 @@ def border_steps(at: LayerPlace, preset_base: int) -> list[Step]:
         output_step=0,
         output_row_step=0,
         window_presets=False,
-        tile_lanes=0,
-        last_tile_lanes=0,
+        lanes=0,
     )
 
     def fill(positions: int, times: int, start: int) -> Step:

@@ -80,7 +80,7 @@ class Runs:
                 session.renew(deadline)
                 loaded.write_instructions(number, deadline)
             wall_clock = time.perf_counter()
-            started = self._start(batch, deadline)
+            started = self._start(number, batch, deadline)
             if number:
                 waited += max(0.0, started - ended)
             following = loaded.next_to_write(number, last=last)
@@ -119,16 +119,16 @@ class Runs:
                 calls += MemoryImage(Region.ACTIVATIONS, column, address, part).writes()
         return calls
 
-    def _start(self, batch: Batch, deadline: float) -> float:
-        """Start a run; return when that was, in :meth:`_now`'s time."""
+    def _start(self, number: int, batch: Batch, deadline: float) -> float:
+        """Start a run of segment ``number``; return when that was, in :meth:`_now`'s time."""
         self._tag = (self._tag + 1) % (1 << 16)
         run = Run.const(
             {
                 "tag": self._tag,
                 "passes": batch.passes - 1,
-                "columns": batch.columns - 1,
                 "input_stride": self.program.input_stride,
                 "output_stride": self.program.output_stride,
+                "lanes": self.program.segments[number].lanes * batch.columns,
             }
         )
         start = Call(Op.RUN, data=run.as_bits().to_bytes(Run.size // 8, "little"))

@@ -178,7 +178,7 @@ def run_use(program: Program, turnaround: int, overhead: int, images: int | None
 def _layer_use(program: Program, at: LayerPlace, steps: list[Step], turnaround: int) -> LayerUse:
     config = program.config
     # Instructions without useful lanes fill the padding.
-    work = [step for step in steps if step.tile_lanes]
+    work = [step for step in steps if step.lanes]
     beats = sum(math.prod(step.counts) for step in work)
     results = [math.prod(step.counts[_TILE:]) for step in work]
     scores = sum(
@@ -192,7 +192,7 @@ def _layer_use(program: Program, at: LayerPlace, steps: list[Step], turnaround: 
         beats=beats,
         packing=_cycles(program, work) - beats - scores,
         scores=scores,
-        border=_cycles(program, [step for step in steps if not step.tile_lanes]),
+        border=_cycles(program, [step for step in steps if not step.lanes]),
         between=len(steps) * turnaround,
         instructions=len(steps),
         score_bits=work[0].score_bits,

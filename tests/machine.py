@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from xnorgrid.hw.protocol import LEVELS, Instruction
+from xnorgrid.hw.protocol import Instruction
 from xnorgrid.packing import pack, unpack, unpack_signed
 
 
@@ -36,21 +36,31 @@ class Machine:
         presets = unpack_signed(segment.presets, config.accumulator_bits)
         self.presets[:, segment.preset_base : segment.preset_base + presets.shape[1]] = presets
         self.instructions = instructions(segment)
+        self.lanes = segment.lanes
 
     def run(self, passes, input_stride, output_stride):
         for k in range(passes):
+            self.useful_lanes += self.config.cols * self.lanes
             for instruction in self.instructions:
                 self.layer(instruction, k * input_stride, k * output_stride)
             assert [i.last for i in self.instructions] == [0] * (len(self.instructions) - 1) + [1]
 
     def layer(self, instruction, input_offset, output_offset):
         """Carry out the loops from the definition in hw/protocol.py, innermost level first."""
-        counts = [instruction.count[k] + 1 for k in range(len(LEVELS))]
+        counts = [level.count + 1 for level in instruction.level]
         words, rows, planes, windows_x, windows_y, tiles, columns, lines = counts
         strides, travelled = [], 0
         for k, count in enumerate(counts):
-            strides.append((instruction.step[k] + travelled) % (1 << 16))
+            strides.append((instruction.level[k].step + travelled) % (1 << 16))
             travelled += (count - 1) * strides[-1]
+        weights, windows = words * rows, windows_x * windows_y
+        # Back to the first words of the tile and of the layer.
+        assert instruction.plane.preset == 0
+        assert instruction.plane.weight == instruction.window.weight == -weights % (1 << 16)
+        assert instruction.position.weight == -weights * tiles % (1 << 16)
+        moves = tiles * (windows - 1) * instruction.window.preset
+        presets = tiles * windows * planes + moves
+        assert instruction.position.preset == -presets % (1 << 16)
         start = instruction.activation_base + instruction.pass_input * input_offset
         address = instruction.output_base + instruction.pass_output * output_offset
         inner = self._grid(counts[:2], strides[:2])
@@ -65,18 +75,15 @@ class Machine:
                         index * strides[level]
                         for level, index in zip((7, 6, 5, 4, 3), (y, x, tile, wy, wx), strict=True)
                     )
-                    preset = instruction.preset_base + tile * planes * (
-                        windows_x * windows_y if instruction.window_presets else 1
-                    )
-                    preset += window * planes if instruction.window_presets else 0
+                    # From its first preset a position moves on by one a plane, and back as told.
+                    moved = tile * windows + window
+                    back = instruction.window.preset * (moved - tile)
+                    preset = (instruction.base.preset + moved * planes + back) % (1 << 16)
                     sums = self._sum(
                         (start + offset + inner) % (1 << 16),
                         [plane * strides[2] for plane in range(planes)],
-                        instruction.weight_base + tile * words * rows,
+                        instruction.base.weight + tile * weights,
                         preset,
-                    )
-                    self.useful_lanes += self.config.cols * (
-                        instruction.last_tile_lanes if tile == tiles - 1 else instruction.tile_lanes
                     )
                     pooled |= (sums < 0).astype(np.uint8)
                 results.append(pooled)

@@ -17,7 +17,7 @@ def test_luts_of_a_processing_element_on_ecp5(lanes, luts):
 
 @pytest.mark.parametrize(
     ("name", "images", "cycles"),
-    [("digits", 808, 19316), ("sfc", 240, 43045), ("lfc", 232, 335323), ("cnv", 8, 284034)],
+    [("digits", 808, 19319), ("sfc", 240, 43048), ("lfc", 232, 335326), ("cnv", 8, 284037)],
 )
 def test_cycles_of_a_run(name, images, cycles):
     program = compile(load(name), preset("sim"))

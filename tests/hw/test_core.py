@@ -72,7 +72,7 @@ async def run(ctx, core, program, images):
     for index, segment in enumerate(program.segments):
         raw = np.frombuffer(segment.instructions, np.uint8).reshape(-1, 4)
         await write_words(ctx, bus, Region.PROGRAM, 0, 0, raw)
-        fields = {"passes": len(images) // cols - 1, "columns": cols - 1}
+        fields = {"passes": len(images) // cols - 1, "lanes": segment.lanes * cols}
         fields |= {"input_stride": stride, "output_stride": program.output_stride}
         ctx.set(control.run, fields)
         ctx.set(control.start, 1)

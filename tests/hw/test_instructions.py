@@ -8,7 +8,7 @@ import pytest
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.core import Core, timing
 from xnorgrid.hw.protocol import Instruction, Region
-from xnorgrid.instructions import steps
+from xnorgrid.instructions import loops
 from xnorgrid.packing import pack, pack_signed, unpack, word_bytes
 from xnorgrid.sim.bus import read_words, write_words
 from xnorgrid.sim.streams import new_seed, simulate
@@ -57,7 +57,7 @@ def execute(config, segments, activations):
                 raw = const.as_bits().to_bytes(Instruction.size // 8, "little")
                 raw = np.frombuffer(raw, np.uint8).reshape(-1, 4)
                 await write_words(ctx, bus, Region.PROGRAM, 0, index * len(raw), raw)
-            ctx.set(control.run, {"columns": cols - 1})
+            ctx.set(control.run, {"lanes": k + 1})
             ctx.set(control.start, 1)
             await ctx.tick()
             ctx.set(control.start, 0)
@@ -76,10 +76,6 @@ def execute(config, segments, activations):
 
     simulate(core, bench, cycles=200_000)
     return after, tuple(counters)
-
-
-def loops(counts, strides):
-    return {"count": [count - 1 for count in counts], "step": steps(counts, strides)}
 
 
 def cycles_of(config, programs):
@@ -169,20 +165,18 @@ def test_pooled_convolution_of_pixel_planes(rows, cols, lanes, parts, streamed, 
         tiles = -(-part // rows)
         counts = [kernel, kernel, planes, 2, 2, tiles, pooled_x, pooled_y]
         strides = [1, width, height * width, 1, width, 0, 2, 2 * width]
-        lanes_of_channel = fan_in * planes
         instructions.append(
             {
-                **loops(counts, strides),
-                "window_presets": window_presets,
+                **loops(counts, strides, window_presets=window_presets),
                 "activation_base": 1,
-                "weight_base": sum(block.shape[1] for block in weight_words),
-                "preset_base": sum(block.shape[1] for block in preset_words),
+                "base": {
+                    "weight": sum(block.shape[1] for block in weight_words),
+                    "preset": sum(block.shape[1] for block in preset_words),
+                },
                 "output_base": out_base + word,
                 "output_words": words,
                 "output_step": pitch - words,
                 "output_row_step": row_gap,
-                "tile_lanes": lanes_of_channel * rows,
-                "last_tile_lanes": lanes_of_channel * (part - (tiles - 1) * rows),
             }
         )
         programs.append(counts)
@@ -217,7 +211,7 @@ def test_pooled_convolution_of_pixel_planes(rows, cols, lanes, parts, streamed, 
     assert (after == expected).all()
     assert busy == cycles
     assert stalled == busy - sum(math.prod(counts) for counts in programs)
-    assert useful == cols * positions_y * positions_x * outputs * lanes_of_channel
+    assert useful == len(segments) * (len(segments) + 1) // 2
 
 
 @pytest.mark.parametrize(
@@ -250,7 +244,7 @@ def test_fill_with_constant_words(rows, cols, lanes):
     counts = (1, 1, 1, 1, 1, tiles, across, down)
     instruction = {
         **loops(counts, [0] * len(counts)),
-        "weight_base": 1,
+        "base": {"weight": 1},
         "output_base": 1 + (top * map_width + left) * pitch,
         "output_words": words,
         "output_step": pitch - words,
@@ -260,4 +254,4 @@ def test_fill_with_constant_words(rows, cols, lanes):
     assert (after == expected).all()
     assert busy == cycles_of(config, [counts])
     assert stalled == busy - math.prod(counts)
-    assert useful == 0
+    assert useful == 1
