@@ -25,6 +25,13 @@ def pytest_addoption(parser):
         help="random networks to run on simulated boards; each hundred shares an array",
     )
     group.addoption(
+        "--netlist-networks",
+        type=int,
+        default=3,
+        metavar="N",
+        help="random networks to run on the synthesised netlist of each family",
+    )
+    group.addoption(
         "--network-seed",
         type=int,
         metavar="S",
