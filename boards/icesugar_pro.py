@@ -27,7 +27,12 @@ BOARD = Board(
     ),
     programmers=(
         Programmer(tool="icesprog", flash=("{bitstream}",)),
-        Programmer(tool="openFPGALoader", load=("-c", "cmsisdap", "{bitstream}")),
+        # iCELink is a CMSIS-DAP with an identification of its own.
+        Programmer(
+            tool="openFPGALoader",
+            load=("-c", "cmsisdap", "--vid", "0x1d50", "--pid", "0x602b", "{bitstream}"),
+            flash=("-c", "cmsisdap", "--vid", "0x1d50", "--pid", "0x602b", "-f", "{bitstream}"),
+        ),
     ),
     connection="USB connector of iCELink",
 )  # fmt: skip

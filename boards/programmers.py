@@ -280,8 +280,9 @@ def _explained(tool: str, board: Board, printed: str, status: int) -> RuntimeErr
         return NoBoard(f"{tool} may not open the USB adapter of {board.title}: {_UDEV_HINT}")
     if _ABSENT.search(printed):
         return NoBoard(
-            f"{tool} finds no {board.title}: plug it in ({board.connection}); if it is plugged in, "
-            f"this user may not be allowed to open it: {_UDEV_HINT}"
+            f"{tool} finds no {board.title}: plug it in ({board.connection}), or name the JTAG adapter that "
+            f"it hangs on with --cable; if it is plugged in, this user may not be allowed to open it: "
+            f"{_UDEV_HINT}"
         )
     last = " / ".join(line.strip() for line in printed.splitlines() if line.strip())[-400:]
     return ProgrammingError(
