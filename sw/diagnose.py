@@ -1,7 +1,7 @@
 """Which layer of a network hurts, by how much, and what is wrong with it.
 
 docs/diagnose.md defines every quantity. ``hurt`` is the accuracy, in points, that the network regains on
-labelled images when one layer alone is put right.
+labelled images when one layer alone is put right: 0 for a layer that has no fault.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _hurt(found: Found) -> dict[str, Any]:
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Damaged layers first; then by what repair regains; then by what flips there would cost."""
+    """Damaged layers first; then by what repair regains; then by what faults of binarisation's size cost."""
     return (row["verdict"] != DAMAGED, -row["hurt"]["points"], min(row["flips"].values()))
 
 

@@ -28,8 +28,9 @@ _WEIGHTS = 0.001
 _DRIFT = 0.03
 _DRIFT_OF_FIRST = 0.1
 _DRIFT_OF_FEW = 4.0
-#: Share of channels that may be dead.
+#: Share of channels that may be dead, and images that it takes to tell.
 _DEAD = 0.1
+_ENOUGH = 20
 
 
 @dataclasses.dataclass
@@ -92,7 +93,7 @@ class Examination:
         if not found.findings and latent is not None and norm is not None:
             continuous = self._continuous(index, latent)
             bits = layers.refitted_bits(pooled(continuous, layer), norm)
-            found.repairs["weights not binarised"] = self._bits(index, bits)
+            self._not_binarised(found, self._bits(index, bits))
         self._faults |= bool(found.findings)
         return found
 
@@ -115,7 +116,7 @@ class Examination:
                 binary = trial.results[index].values
                 spread = np.maximum(scores.std(0), 1e-6)
                 scores = (scores - scores.mean(0)) / spread * binary.std(0) + binary.mean(0)
-            found.repairs["weights not binarised"] = trial.change(trial.right_scores(scores))
+            self._not_binarised(found, trial.change(trial.right_scores(scores)))
         return found
 
     def _latent(self, index: int) -> np.ndarray | None:
@@ -134,6 +135,10 @@ class Examination:
             found.findings.append(
                 f"{share:.1%} of its weights are not the signs of the checkpoint's"
             )
+
+    def _not_binarised(self, found: Found, change: Change) -> None:
+        """Note what the layer's latent weights do in the place of its binary ones. That is no repair."""
+        found.figures["not_binarised"] = {"points": change.points, "error": change.error}
 
     def _recorded(self, index: int, restored: Layer, sums: np.ndarray) -> np.ndarray:
         """Bits of layer ``index`` as recorded, on the inputs that it has in the network as it is."""
@@ -180,7 +185,7 @@ class Examination:
     def _count_dead(self, found: Found, index: int, sums: np.ndarray) -> None:
         layer = self.trial.model.layers[index]
         dead = layers.activity(self.trial.results[index].values)["dead"]
-        if dead > _DEAD * layer.channels:
+        if dead > _DEAD * layer.channels and len(self.trial.labels) >= _ENOUGH:
             found.findings.append(f"{dead} of its {layer.channels} channels are dead")
             bits = self.trial.results[index].values
             rates = bits.mean(tuple(range(bits.ndim - 1)))

@@ -20,7 +20,7 @@ __all__ = ["RATES", "YARD_STICK", "flip_curves", "flipped_activations", "flipped
 #: The flip rate that turns a vector as far as binarising it does: (1 - √(2/π))/2.
 YARD_STICK = equivalent_flip_rate()
 #: Rates of the curves.
-RATES = (0.02, 0.05, YARD_STICK, 0.2, 0.3, 0.5)
+RATES = (0.02, 0.05, YARD_STICK, 0.2, 0.3, 0.4, 0.5)
 #: Draws of flips that are averaged: with few weights one draw says little.
 _DRAWS = 2
 

@@ -98,12 +98,14 @@ def compared(figure: Figure, curves: Curves) -> None:
     left.set_title(f"{curves['name']}: r = {figures['r']:.3f}")
     limit = math.degrees(LIMIT_ANGLE)
     right.hist(curves["angles"], 30, color=_BLUE)
-    right.axvline(limit, color=_RED, linestyle="--", label=f"Gaussian: {limit:.1f}°")
-    right.axvline(curves["angles"].mean(), color=_ORANGE, label="mean")
+    # The legend is above all of it.
+    right.axvline(limit, 0, 0.78, color=_RED, linestyle="--", label=f"Gaussian: {limit:.1f}°")
+    right.axvline(curves["angles"].mean(), 0, 0.78, color=_ORANGE, label="mean")
+    right.set_ylim(top=right.get_ylim()[1] / 0.78)
     right.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xlabel="angle (degrees)", ylabel="channels")
     right.set_title("∠(latent, binary weights)")
-    right.legend(loc="best")
+    right.legend(loc="upper left")
 
 
 def scores(figure: Figure, curves: Curves) -> None:
@@ -139,7 +141,7 @@ def flips(figure: Figure, curves: Curves) -> None:
         chance = 100 / curves["classes"]
         axes.text(rate + 0.7, chance + 3, f"{_percent()} = 37°", rotation=90, color=_GREY)
         axes.axhline(chance, color=_GREY, linewidth=1)
-        axes.text(20, chance + 1, "chance", color=_GREY)
+        axes.text(20, chance - 2, "chance", color=_GREY, va="top")
         axes.set(xlim=(0, 51), ylim=(0, 101), xlabel="flipped bits (%)", xticks=range(0, 51, 10))
         axes.set_title(f"in one layer's {kind}")
     panels[0].set_ylabel("accuracy (%)")

@@ -6,21 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .columns import table
+from .geometry.theory import equivalent_flip_rate
 
 __all__ = ["markdown", "text"]
 
 Report = Mapping[str, Any]
 
+_YARD_STICK = f"{100 * equivalent_flip_rate():.1f} %"
 _HEAD = """
 # Diagnosis of {model}
 
 {summary}
 
 {command}*hurt* is the accuracy, in points, that the network regains on these images when this layer alone is
-put right, ± its standard error. What contradicts the record of training is replaced by that record; where the
-record of the weights is lost, BatchNorm is refitted to the sums; a layer without fault is run, if there is a
-checkpoint, with the weights that it had before they were binarised. Damaged layers come first.
-docs/diagnose.md defines every quantity.
+put right, ± its standard error: what contradicts the record of training is replaced by that record, or, where
+the record of the weights is lost, BatchNorm is refitted to the sums. Damaged layers come first, by what they
+hurt, then the others by what flipping {yard_stick} of their bits changes, in points: the error that
+binarising long vectors makes. docs/diagnose.md defines every quantity.
 """
 
 
@@ -36,7 +38,11 @@ def text(report: Report) -> str:
 def markdown(report: Report, figures: Mapping[str, str]) -> str:
     """The report as Markdown; ``figures`` are captions by the names of files beside it."""
     command = f"Written by `{report['command']}`.\n\n" if report.get("command") else ""
-    lines = [_HEAD.format(model=report["model"], summary=summary(report), command=command).strip()]
+    lines = [
+        _HEAD.format(
+            model=report["model"], summary=summary(report), command=command, yard_stick=_YARD_STICK
+        ).strip()
+    ]
     lines += ["", *_markdown_table(*_overview(report))]
     if report["damaged"]:
         lines += ["", "## Faults", "", *(f"- {line}" for line in _findings(report))]
@@ -78,7 +84,7 @@ def _overview(report: Report) -> tuple[list[str], list[list[str]]]:
     rows = {row["name"]: row for row in report["layers"]}
     columns = ["layer", "verdict", "hurt", "dead", "saturated", "entropy", "drift"]
     latent = any("latent" in row for row in report["layers"])
-    columns += ["r", "same sign", "angle"] if latent else []
+    columns += ["r", "same sign", "angle", "not binarised"] if latent else []
     columns += ["flips in weights", "in activations"]
     return columns, [
         [
@@ -89,7 +95,7 @@ def _overview(report: Report) -> tuple[list[str], list[list[str]]]:
             _count(row, "saturated"),
             _number(row.get("entropy"), "{:.2f}"),
             _number(row.get("drift"), "{:.3f}"),
-            *(_short_latent(row.get("latent")) if latent else ()),
+            *(_short_latent(row) if latent else ()),
             _lost(row["flips"]["weights"]),
             _lost(row["flips"].get("activations")),
         ]
@@ -108,7 +114,7 @@ def _findings(report: Report) -> list[str]:
 def _activity(report: Report) -> tuple[list[str], list[list[str]]]:
     columns = [
         "layer", "channels", "+1 weights", "sums, 1 to 99 %", "thresholds", "unreachable",
-        "firing rates", "dead", "saturated", "entropy", "mean \\|r\\|", "effective channels",
+        "firing rates", "dead", "saturated", "entropy", "mean |r|", "effective channels",
     ]  # fmt: skip
     return columns, [
         [
@@ -127,7 +133,7 @@ def _activity(report: Report) -> tuple[list[str], list[list[str]]]:
 
 def _batchnorm(report: Report) -> tuple[list[str], list[list[str]]]:
     columns = [
-        "layer", "\\|γ\\|, median", "\\|γ\\|, range", "β", "\\|γ\\|/σ, median", "results that differ",
+        "layer", "|γ|, median", "|γ|, range", "β", "|γ|/σ, median", "results that differ",
         "drift (nats)",
     ]  # fmt: skip
     return columns, [
@@ -177,10 +183,17 @@ def _hurt(hurt: Report) -> str:
     return "-" if hurt["repair"] is None else f"{hurt['points']:.1f} ± {hurt['error']:.1f}"
 
 
-def _short_latent(found: Report | None) -> tuple[str, str, str]:
+def _short_latent(row: Report) -> tuple[str, str, str, str]:
+    found, change = row.get("latent"), row.get("not_binarised")
     if found is None:
-        return "-", "-", "-"
-    return f"{found['r']:.3f}", f"{found['sign_agreement']:.1%}", f"{found['angle_mean']:.1f}°"
+        return "-", "-", "-", "-"
+    shown = "-" if change is None else f"{change['points']:+.1f} ± {change['error']:.1f}"
+    return (
+        f"{found['r']:.3f}",
+        f"{found['sign_agreement']:.1%}",
+        f"{found['angle_mean']:.1f}°",
+        shown,
+    )
 
 
 def _count(row: Report, name: str) -> str:
@@ -197,4 +210,4 @@ def _number(value: float | None, form: str) -> str:
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
