@@ -141,10 +141,13 @@ class Sequencer(wiring.Component):
 
         # The beat in preparation: the nest's addresses come a cycle later.
         accumulate, result = Signal(Accumulate), Signal(Result)
-        scoring, further, further_of_beat = Signal(), Signal(), Signal(reset_less=True)
+        further, further_of_beat, scoring = (
+            Signal(),
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+        )
         last_bit = Signal()
         m.d.comb += [
-            scoring.eq(score_bits != 0),
             accumulate.first.eq(position.sum_first & ~further),
             accumulate.double.eq(position.plane_first | further),
             result.window_first.eq(position.window_first),
@@ -153,6 +156,7 @@ class Sequencer(wiring.Component):
             result.row_end.eq(position.row_end),
         ]
         m.d.sync += [
+            scoring.eq(score_bits != 0),
             further_of_beat.eq(further),
             self.beat.accumulate.eq(delayed(m, accumulate, _NEST_CYCLES)),
             self.beat.result.eq(delayed(m, result, _NEST_CYCLES)),
