@@ -59,10 +59,7 @@ AREA_TERMS: dict[str, Callable[[ArrayConfig, str], float]] = {
     # Host access: a word of a tile row or column is collected on its way to the link.
     "edge's lane": lambda config, family: (config.grid_rows + config.grid_cols) * config.lanes,
     # Multiplexers of memories that are deeper than the cells they are made of.
-    "bank's bit": lambda config, family: sum(
-        memory.count * memory.width * (_arrangement(family, memory).banks - 1)
-        for memory in memories(config)
-    ),
+    "bank's bit": lambda config, family: _bank_bits(config, family),
 }
 #: What the clock's period is a sum of multiples of, by where the time goes; ``luts`` in use of ``total``.
 PERIOD_TERMS: dict[str, Callable[[float, int], float]] = {
@@ -177,6 +174,14 @@ def memory_blocks(config: ArrayConfig, family: str) -> dict[str, int]:
         found = _arrangement(family, memory)
         used["spram" if found.cell.type in _SPRAMS else "block_ram"] += memory.count * found.cells
     return used
+
+
+def _bank_bits(config: ArrayConfig, family: str) -> int:
+    """Bits that pass a multiplexer behind the memories, for each bank but one of these."""
+    return sum(
+        memory.count * memory.width * (_arrangement(family, memory).banks - 1)
+        for memory in memories(config)
+    )
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from xnorgrid.hw.config import ArrayConfig, ConfigError
 
@@ -86,8 +87,9 @@ def smaller(config: ArrayConfig, device: Device) -> Iterator[tuple[str, int]]:
 
 
 def _fits(config: ArrayConfig, device: Device, field: str, value: int) -> bool:
+    change: dict[str, Any] = {field: value}
     try:
-        changed = dataclasses.replace(config, **{field: value})
+        changed = dataclasses.replace(config, **change)
     except ConfigError:
         return False
     return estimate(changed, device).routable

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xnorgrid.hw.config import ArrayConfig, ConfigError
 
@@ -41,7 +41,7 @@ def config(arguments: argparse.Namespace, board: Board) -> ArrayConfig:
     return dataclasses.replace(board.config, **(fields | dict(arguments.set)))
 
 
-def _fields(path: Path) -> dict[str, int | str]:
+def _fields(path: Path) -> dict[str, Any]:
     known = {field.name for field in dataclasses.fields(ArrayConfig)}
     try:
         found = json.loads(path.read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from xnorgrid.hw.config import ArrayConfig
 
@@ -14,7 +15,7 @@ from .segments import plan
 __all__ = ["Needs", "needs"]
 
 #: Largest memories that a configuration can have; the accumulator is cut to what the sums take.
-_ROOMY = {
+_ROOMY: dict[str, Any] = {
     "weight_depth": 1 << 16, "activation_depth": 1 << 16, "preset_depth": 1 << 16,
     "program_depth": 256, "accumulator_bits": 32,
 }  # fmt: skip
