@@ -222,8 +222,8 @@ _instruction = data.StructLayout(
         "window": _Moves,
         #: When ``x`` or ``y`` advances: back to the layer's first weights and preset.
         "position": _Moves,
-        #: Each level's iterations minus one, and what is added to the activation address when it advances
-        #: (all inner levels start again).
+        #: Each level's iterations minus one, at most 32767, and what is added to the activation address when
+        #: it advances (all inner levels start again).
         "level": data.ArrayLayout(data.StructLayout({"count": 16, "step": 16}), len(LEVELS)),
         #: Words stored per output position; further result bits are dropped.
         "output_words": 16,

@@ -19,8 +19,8 @@ __all__ = ["LayerPlace", "ModelDoesNotFit", "UnsupportedLayers", "place"]
 
 #: Word 0 of weight and activation memories holds zeros.
 RESERVED_WORDS = 1
-#: Iterations of one loop, and words of one address.
-_MAX_COUNT = 1 << 16
+#: Iterations of one loop: the nest keeps what is left with a sign.
+_MAX_COUNT = 1 << 15
 
 
 class ModelDoesNotFit(ValueError):

@@ -355,7 +355,7 @@ def test_no_preset_is_large_enough():
 def test_a_loop_that_counts_too_far():
     model = network([600_000, 1])
     with pytest.raises(UnsupportedLayers, match=re.escape(
-        "layer 'layer0': it has 120000 words in a row of its kernel, but a loop counts to 65536: "
+        "layer 'layer0': it has 120000 words in a row of its kernel, but a loop counts to 32768: "
         "make the layer smaller"
     )):  # fmt: skip
         compile(model, dataclasses.replace(WIDE, accumulator_bits=24))
