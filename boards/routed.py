@@ -17,26 +17,16 @@ __all__ = ["clocks", "critical_path", "overflow", "resources"]
 
 #: A line of the log: ``Info:   ICESTORM_LC:  5935/ 5280  112%``.
 _USE = re.compile(r"^Info:\s+(?P<kind>\w+):\s+(?P<used>\d+)/\s*(?P<total>\d+)\s+\d+%$", re.M)
-#: What nextpnr puts around the names of nets on the clock network.
-_GLOBAL = re.compile(r"^\$glbnet\$|\$?_?\$glb_\w+$")
-
-
-def _name(net: str) -> str:
-    """The clock's name: :data:`CLOCK` for the accelerator's, which every level of the design calls so."""
-    name = _GLOBAL.sub("", net)
-    return CLOCK if name.split(".")[-1] == CLOCK else name
 
 
 def clocks(routed: Mapping[str, Any], clock_hz: float) -> dict[str, Clock]:
-    """Return nextpnr's final figures by clock; ``clock_hz`` is what the accelerator's clock is made to be.
+    """Return the routed figure of the accelerator's clock, the only one of a board, as :data:`CLOCK`.
 
-    nextpnr's own constraint is that in whole picoseconds.
+    nextpnr calls it by one of its many names in the design, and knows its frequency ``clock_hz`` in whole
+    picoseconds.
     """
-    found = {
-        _name(net): Clock(figures["achieved"] * 1e6, figures["constraint"] * 1e6)
-        for net, figures in routed["fmax"].items()
-    }
-    return found | {CLOCK: Clock(found[CLOCK].routed_hz, clock_hz)}
+    (figures,) = routed["fmax"].values()
+    return {CLOCK: Clock(figures["achieved"] * 1e6, clock_hz)}
 
 
 def resources(folder: Path, device: Device) -> dict[str, Resource]:
@@ -55,10 +45,9 @@ def resources(folder: Path, device: Device) -> dict[str, Resource]:
 
 
 def critical_path(routed: Mapping[str, Any]) -> CriticalPath | None:
-    """Return the slowest path from the accelerator's clock to itself; ``None`` if there is none."""
+    """Return the slowest path from the clock to itself; ``None`` if there is none."""
     for path in routed["critical_paths"]:
-        ends = [path[end].removeprefix("posedge ") for end in ("from", "to")]
-        if [_name(end) for end in ends] == [CLOCK, CLOCK]:
+        if path["from"] == path["to"]:
             steps = tuple(
                 Step(step["type"], round(step["delay"], 3), _pin(step["to"]))
                 for step in path["path"]

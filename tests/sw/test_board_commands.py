@@ -1,0 +1,62 @@
+"""``xnorgrid boards``, ``devices`` and ``build`` from their arguments to their text and JSON."""
+
+import dataclasses
+import json
+
+import pytest
+
+from xnorgrid.boards.catalogue import BOARDS
+from xnorgrid.boards.devices import DEVICES
+
+
+def test_boards_are_listed(call):
+    status, out, err = call("boards")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["board", *BOARDS]
+
+
+def test_a_board_is_described_with_its_pins(call):
+    status, out, _ = call("boards", "colorlight-5a75b")
+    assert status == 0
+    assert "pin of uart rx    M13\n" in out and "pin of uart tx    P11\n" in out
+    assert "pin of led" not in out and "3.3 V USB adapter at J19" in out
+
+
+def test_boards_as_json(call):
+    _, out, _ = call("boards", "--json")
+    reports = json.loads(out)
+    assert [report["config"] for report in reports] == [
+        dataclasses.asdict(board.config) for board in BOARDS.values()
+    ]
+    assert [report["pins"] for report in reports] == [board.pins() for board in BOARDS.values()]
+
+
+def test_devices(call):
+    status, out, _ = call("devices")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["device", *DEVICES]
+    assert "4 x 262,144 bits" in out
+
+
+@pytest.mark.parametrize("command", ["boards", "build"])
+def test_unknown_board(refused, command):
+    assert refused(4, command, "ulx4s").startswith("no board is called 'ulx4s'; known: icebreaker,")
+
+
+def test_a_clock_that_cannot_be_made(refused, tmp_path):
+    text = refused(4, "build", "ulx3s", "--set", "clock_hz=48000000", "-o", tmp_path)
+    assert text.startswith("clock_hz: the PLL cannot make 48 MHz of the board's 25 MHz")
+
+
+def test_what_cannot_fit_is_said_before_anything_is_built(refused, tmp_path):
+    text = refused(4, "build", "icebreaker", "--set", "lanes=1024", "-o", tmp_path)
+    assert "do not fit Lattice iCE40UP5K" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_a_file(refused, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert refused(4, "build", "ulx3s", "-o", file) == (
+        f"{file} is a file; name a folder for the bitstream"
+    )
