@@ -3,79 +3,37 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .bus import MemoryBus, Packet, RunControl, word_bits
-from .config import LINKS, ArrayConfig
-from .framing import CRC32
-from .protocol import (
-    IDENTITY_MAGIC,
-    MAX_DATA_BYTES,
-    PROTOCOL_VERSION,
-    Identity,
-    Instruction,
-    Op,
-    Region,
-    Reply,
-    Request,
-    Run,
-    Status,
-    StatusReport,
-    data_bytes,
-)
+from .bus import MemoryBus, Packet, RunControl
+from .config import ArrayConfig
+from .crc import CRC_BYTES, Crc32
+from .header import RequestHeader
+from .protocol import Identity, Op, Region, Reply, Request, Run, Status, StatusReport
+from .regions import at_least, region_shapes
+from .report import EventCounter, IdentityBytes, StatusBytes
+from .word import WordRegister
 
-__all__ = ["Commander", "RegionShape", "identity", "region_shapes"]
+__all__ = ["Commander"]
 
-
-class RegionShape:
-    """Size of a region: ``banks`` memories of ``depth`` words of ``width`` bits."""
-
-    def __init__(self, banks: int, depth: int, width: int) -> None:
-        self.banks = banks
-        self.depth = depth
-        self.width = width
-        self.word_bytes = data_bytes(width)
-
-
-def region_shapes(config: ArrayConfig) -> dict[Region, RegionShape]:
-    """Return the size of each region of ``config``."""
-    return {
-        Region.PROGRAM: RegionShape(1, config.program_depth * Instruction.size // 32, 32),
-        Region.WEIGHTS: RegionShape(config.rows, config.weight_depth, config.lanes),
-        Region.PRESETS: RegionShape(config.rows, config.preset_depth, config.accumulator_bits),
-        Region.ACTIVATIONS: RegionShape(config.cols, config.activation_depth, config.lanes),
-    }
-
-
-def identity(config: ArrayConfig, build: int) -> data.Const:
-    """Return what a board of ``config`` answers to IDENTIFY; ``build`` fills the 64-bit field."""
-    fields = {name: getattr(config, name) for name, _ in Identity if hasattr(config, name)}
-    fields["link"] = LINKS.index(config.link)
-    return Identity.const(
-        {"magic": IDENTITY_MAGIC, "version": PROTOCOL_VERSION, "build": build, **fields}
-    )
-
-
-class Source(enum.Enum, shape=2):
-    """Where a reply's data comes from."""
-
-    STORED = 0
-    IDENTITY = 1
-    MEMORY = 2
+_HEADER_BYTES = Request.size // 8
+_REPLY_BYTES = Reply.size // 8
+_RUN_BYTES = Run.size // 8
+assert sorted(op.value for op in Op) == list(range(1, 8))
 
 
 class Commander(wiring.Component):
     """Carry out each request of the protocol and answer it with exactly one reply.
 
-    Takes one request at a time: the next one is read when the last byte of the reply has been taken. A
+    Takes one request at a time: the next one is read when the reply has been taken. A
     request's bytes are taken one per cycle, a written word costs one more and what the memory makes it
-    wait. Data to read follows at ``word_bytes + 1`` cycles plus the memory's latency per word, and a
-    checksum takes as long. A read or write first spends up to MAX_DATA_BYTES cycles to count its words.
+    wait. Data to read follows at ``word_bytes + 2`` cycles plus the memory's latency per word, and a
+    checksum takes ``8 / crc_bits`` cycles a byte, and as much besides.
 
-    Nothing is done on behalf of a request whose session, operation or length is wrong. An IDENTIFY that
-    changes the session also forgets the tag of the last run, so that a run of a new session is never
-    taken for a repetition.
+    Nothing is done on behalf of a request that is not answered OK, except that a WRITE with the wrong amount
+    of data writes the words that came before that showed. An IDENTIFY that changes the session also forgets
+    the tag of the last run, so that a run of a new session is never taken for a repetition.
 
     Parameters
     ----------
@@ -83,26 +41,29 @@ class Commander(wiring.Component):
         The array behind ``memory`` and ``control``.
     build : int
         Identity.build.
+    crc_bits : int
+        Bits of a checksum a cycle.
 
     Members
     -------
     i : In(stream.Signature(Packet))
-        Requests, each at least a header long; shorter ones are ignored.
+        Requests, each at least a header long.
     o : Out(stream.Signature(Packet))
         Replies.
     memory : Out(MemoryBus(config))
-        The memories.
+        The memories. All but ``valid`` and ``write`` come from registers.
     control : Out(RunControl())
-        The sequencer.
+        The sequencer. ``run`` stays as it is while a run goes on.
     bad_frame : In(1)
         1 for one cycle for each dropped frame, to be counted.
     lost_byte : In(1)
         1 for one cycle for each lost byte, to be counted.
     """
 
-    def __init__(self, config: ArrayConfig, build: int = 0) -> None:
+    def __init__(self, config: ArrayConfig, build: int = 0, *, crc_bits: int = 8) -> None:
         self.config = config
-        self.identity = identity(config, build)
+        self.build = build
+        self.crc_bits = crc_bits
         super().__init__(
             {
                 "i": In(stream.Signature(Packet)),
@@ -114,369 +75,289 @@ class Commander(wiring.Component):
             }
         )
 
-    def elaborate(self, platform) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
-        control = self.control
-        memory = self.memory
-        shapes = region_shapes(self.config)
+        control, memory = self.control, self.memory
+        m.submodules.header = header = RequestHeader(self.config)
+        m.submodules.word = word = WordRegister(self.config)
+        m.submodules.checksum = checksum = Crc32(self.crc_bits)
+        m.submodules.identity = identity = IdentityBytes(self.config, self.build)
+        m.submodules.report = report = StatusBytes()
+        m.submodules.bad_frames = bad_frames = EventCounter()
+        m.submodules.lost_bytes = lost_bytes = EventCounter()
 
-        # The request: its header, and what is left of it.
-        request = Signal(Request)
-        op = request.op.as_value()
-        region = request.region.as_value()
-        byte_count = Signal(range(max(Request.size, Run.size) // 8))
-        has_data = Signal()
-        run = Signal(Run)
+        # Once the operation was found to exist, its low bits tell which it is.
+        op = header.op[:3]
+        unknown_op = (op == 0) | header.op[len(op) :].any()
 
-        # The addressed memory and the place in it.
-        exists = Signal()
-        depth = Signal(17)
-        word_bytes = Signal(range(max(shape.word_bytes for shape in shapes.values()) + 1))
-        address = Signal(17)
-        words_left = Signal(16)
-        bytes_left = Signal(16)
-        word = Signal(8 * data_bytes(word_bits(self.config)))
-        word_index = Signal(range(len(word) // 8))
-        word_done = word_index == word_bytes - 1
-        read_word = Signal.like(self.memory.read_data)
-
-        # The reply: its header, and where its data comes from.
-        status = Signal(Status)
-        reply = Signal(Reply)
-        reply_length = Signal(16)
-        header_left = Signal(range(Reply.size // 8))
-        source = Signal(Source)
-        stored = Signal(StatusReport.size)
-        identity_index = Signal(range(Identity.size // 8))
+        def is_op(*ops: Op) -> Value:
+            return op.matches(*(known.value for known in ops))
 
         # What outlives a request.
-        session = Signal(16)
+        session = Signal(16, reset_less=True)
         has_session = Signal()
         tag = Signal(16)
         has_tag = Signal()
-        active = Signal()
-        done = Signal()
-        bad_frames = Signal(32)
-        lost_bytes = Signal(32)
+        started = Signal()
+        run = Signal(Run.size, reset_less=True)
 
+        # What was found out about the request, valid from the state after CHECK on.
+        in_session = Signal()
+        names_session = Signal()
+        same_tag = Signal()
+        beyond = Signal()
         m.d.sync += [
-            bad_frames.eq(bad_frames + self.bad_frame),
-            lost_bytes.eq(lost_bytes + self.lost_byte),
+            in_session.eq(has_session & (header.session == session)),
+            names_session.eq(has_session & (header.address == session)),
+            same_tag.eq(has_tag & (header.address == tag)),
         ]
-        with m.If(active & ~control.running):
-            m.d.sync += [active.eq(0), done.eq(1)]
+        last_address = header.address + header.length
+        with m.Switch(header.region):
+            for region, shape in region_shapes(self.config).items():
+                with m.Case(Region(region).value):
+                    m.d.sync += beyond.eq(
+                        header.no_region
+                        | at_least(header.bank, shape.banks)
+                        | at_least(last_address, shape.depth)
+                    )
 
-        report = Signal(StatusReport)
+        status = Signal(Status)
+        running = Signal()
+        # Of the byte at hand in a header, a word, a run or a report.
+        index = Signal(8)
+        last_word = header.length == 0
         m.d.comb += [
-            report.tag.eq(tag),
-            report.running.eq(control.running),
-            # The cycle in which a run has just ended counts as done, not as neither running nor done.
-            report.done.eq(done | (active & ~control.running)),
-            report.busy_cycles.eq(control.busy_cycles),
-            report.stalled_cycles.eq(control.stalled_cycles),
-            report.useful_lanes.eq(control.useful_lanes),
-            report.bad_frames.eq(bad_frames),
-            report.lost_bytes.eq(lost_bytes),
-        ]
-
-        m.submodules.crc = crc = CRC32(data_width=8).create()
-
-        with m.Switch(region):
-            for name, shape in shapes.items():
-                with m.Case(name):
-                    m.d.comb += [
-                        exists.eq(request.bank < shape.banks),
-                        depth.eq(shape.depth),
-                        word_bytes.eq(shape.word_bytes),
-                        # A narrow memory may leave anything in the bits above its width.
-                        read_word.eq(memory.read_data[: shape.width]),
-                    ]
-
-        m.d.comb += [
-            memory.region.eq(request.region),
-            memory.bank.eq(request.bank),
-            memory.address.eq(address),
-            memory.write_data.eq(word),
+            header.index.eq(index),
+            header.byte.eq(self.i.p.data),
+            word.region.eq(header.region),
+            word.word_in.eq(memory.read_data),
+            word.byte_in.eq(self.i.p.data),
+            checksum.i.payload.eq(word.byte),
+            identity.index.eq(index),
+            report.index.eq(index),
+            memory.region.eq(header.region),
+            memory.bank.eq(header.bank),
+            memory.address.eq(header.address),
+            memory.write_data.eq(word.word),
             control.run.eq(run),
-            crc.data.eq(word[:8]),
+            bad_frames.event.eq(self.bad_frame),
+            lost_bytes.event.eq(self.lost_byte),
+            report.report.tag.eq(tag),
+            report.report.running.eq(running),
+            report.report.done.eq(started & ~running),
+            report.report.busy_cycles.eq(control.busy_cycles),
+            report.report.stalled_cycles.eq(control.stalled_cycles),
+            report.report.useful_lanes.eq(control.useful_lanes),
+            report.report.bad_frames.eq(bad_frames.count),
+            report.report.lost_bytes.eq(lost_bytes.count),
         ]
 
-        def answer(code: Status) -> None:
-            """Reply with ``code`` once the rest of the request has passed."""
+        # Replies leave through a register, which on a slow line parts us from what ``ready`` depends on.
+        reply = stream.Signature(Packet).create()
+        m.d.comb += reply.ready.eq(~self.o.valid | (self.o.ready if self.crc_bits == 8 else 0))
+        with m.If(reply.ready):
+            m.d.sync += [self.o.valid.eq(reply.valid), self.o.payload.eq(reply.payload)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        sent = reply.valid & reply.ready
+
+        def next_byte() -> None:
+            m.d.sync += index.eq(index + 1)
+
+        def go(state: str) -> None:
+            m.d.sync += index.eq(0)
+            m.next = state
+
+        def refuse(code: Status) -> None:
             m.d.sync += status.eq(code)
-            with m.If(has_data):
-                m.next = "DRAIN"
-            with m.Else():
-                m.next = "ANSWER"
+            m.next = "DRAIN"
 
-        def shift_word(next_state: str, final_state: str) -> None:
-            """Leave a byte of ``word`` behind; after its last, go on to the next word or finish."""
-            m.d.sync += [word.eq(word >> 8), word_index.eq(word_index + 1)]
-            with m.If(word_done):
-                m.d.sync += [
-                    word_index.eq(0),
-                    address.eq(address + 1),
-                    words_left.eq(words_left - 1),
-                ]
-                m.next = next_state
-                with m.If(words_left == 1):
-                    m.next = final_state
+        def next_word(final: str) -> None:
+            m.d.comb += header.next_word.eq(1)
+            go("READ")
+            with m.If(last_word):
+                m.next = final
 
-        in_session = has_session & (request.session == session)
-        # In place of another session, or of none, or of just the one that the host believes to be in.
-        adoptable = op.matches(Op.IDENTIFY) & (
-            (request.bank != 1) | (has_session & (request.address == session))
+        single_port = (
+            Region.WEIGHTS.value if self.config.weight_ports == 1 else Region.PROGRAM.value
         )
-        for_memory = op.matches(Op.WRITE, Op.READ, Op.CHECKSUM)
-        needs_idle = op.matches(Op.READ, Op.CHECKSUM) | (
-            op.matches(Op.WRITE) & region.matches(Region.PROGRAM)
+        needs_idle = is_op(Op.READ, Op.CHECKSUM) | (
+            is_op(Op.WRITE) & header.region.matches(Region.PROGRAM.value, single_port)
         )
 
         with m.FSM():
             with m.State("HEADER"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [
-                    status.eq(Status.OK),
-                    reply_length.eq(0),
-                    source.eq(Source.STORED),
-                    identity_index.eq(0),
-                    has_data.eq(~self.i.p.last),
-                    word.eq(0),
-                    word_index.eq(0),
-                ]
+                m.d.comb += [self.i.ready.eq(1), header.take.eq(self.i.valid)]
+                m.d.sync += status.eq(Status.OK)
                 with m.If(self.i.valid):
-                    m.d.sync += [
-                        request.eq(Cat(request.as_value()[8:], self.i.p.data)),
-                        byte_count.eq(byte_count + 1),
-                    ]
-                    with m.If(byte_count == Request.size // 8 - 1):
-                        m.d.sync += byte_count.eq(0)
-                        m.next = "DISPATCH"
-                    with m.Elif(self.i.p.last):
-                        m.d.sync += byte_count.eq(0)
+                    next_byte()
+                    with m.If(index == _HEADER_BYTES - 1):
+                        go("CHECK")
 
+            with m.State("CHECK"):
+                m.d.comb += checksum.clear.eq(1)
+                m.next = "DISPATCH"
             with m.State("DISPATCH"):
-                m.d.comb += crc.start.eq(1)
-                m.d.sync += [
-                    address.eq(request.address),
-                    words_left.eq(Mux(op.matches(Op.CHECKSUM), request.length, 0)),
-                    bytes_left.eq(request.length),
-                ]
-                with m.If(~op.matches(*Op)):
-                    answer(Status.UNKNOWN_OP)
-                with m.Elif(~in_session & ~adoptable):
-                    answer(Status.WRONG_SESSION)
-                with m.Elif(has_data & ~op.matches(Op.WRITE, Op.RUN)):
-                    answer(Status.LENGTH)
-                with m.Elif(needs_idle & control.running):
-                    answer(Status.BUSY)
-                with m.Elif(for_memory & ~exists):
-                    answer(Status.RANGE)
-                with m.Else(), m.Switch(op):
-                    with m.Case(Op.IDENTIFY):
-                        m.d.sync += [
-                            session.eq(request.session),
-                            has_session.eq(1),
-                            has_tag.eq(has_tag & in_session),
-                            source.eq(Source.IDENTITY),
-                            reply_length.eq(Identity.size // 8),
-                        ]
-                        m.next = "ANSWER"
-                    with m.Case(Op.WRITE, Op.READ):
-                        with m.If(request.length > MAX_DATA_BYTES):
-                            answer(Status.LENGTH)
-                        with m.Else():
-                            m.next = "COUNT"
-                    with m.Case(Op.CHECKSUM):
-                        m.next = "CHECK_RANGE"
-                    with m.Case(Op.RUN):
-                        with m.If(has_data & (request.length == Run.size // 8)):
-                            m.next = "RUN_DATA"
-                        with m.Else():
-                            answer(Status.LENGTH)
-                    with m.Case(Op.STATUS):
-                        m.d.sync += [
-                            stored.eq(report),
-                            reply_length.eq(StatusReport.size // 8),
-                        ]
-                        m.next = "ANSWER"
-                    with m.Case(Op.RESET):
-                        m.d.comb += [control.abort.eq(1), control.clear.eq(1)]
-                        m.d.sync += [
-                            has_session.eq(0),
-                            has_tag.eq(0),
-                            tag.eq(0),
-                            active.eq(0),
-                            done.eq(0),
-                            bad_frames.eq(0),
-                            lost_bytes.eq(0),
-                        ]
-                        m.next = "ANSWER"
+                m.next = "DRAIN"
+                with m.If(unknown_op):
+                    refuse(Status.UNKNOWN_OP)
+                with m.Elif(
+                    ~in_session & ~(is_op(Op.IDENTIFY) & ((header.bank != 1) | names_session))
+                ):
+                    refuse(Status.WRONG_SESSION)
+                with m.Elif(is_op(Op.WRITE, Op.READ, Op.CHECKSUM) & beyond):
+                    refuse(Status.RANGE)
+                with m.Elif(control.running & (needs_idle | (is_op(Op.RUN) & ~same_tag))):
+                    refuse(Status.BUSY)
+                with m.Elif(is_op(Op.WRITE)):
+                    m.next = "DATA"
+                with m.Elif(is_op(Op.RUN)):
+                    m.next = "RUN"
 
-            with m.State("COUNT"):
-                m.d.sync += [
-                    bytes_left.eq(bytes_left - word_bytes),
-                    words_left.eq(words_left + 1),
-                ]
-                with m.If(bytes_left == 0):
-                    m.d.sync += words_left.eq(words_left)
-                    with m.If(op.matches(Op.READ)):
-                        m.next = "CHECK_RANGE"
-                    with m.Elif(has_data != (words_left != 0)):
-                        answer(Status.LENGTH)
-                    with m.Elif(has_data):
-                        m.next = "WRITE_DATA"
-                    with m.Else():
-                        m.next = "ANSWER"
-                with m.Elif(bytes_left < word_bytes):
-                    answer(Status.LENGTH)
-
-            with m.State("WRITE_DATA"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [
-                        word.word_select(word_index, 8).eq(self.i.p.data),
-                        word_index.eq(word_index + 1),
-                        has_data.eq(~self.i.p.last),
-                    ]
-                    with m.If(word_done):
-                        m.d.sync += word_index.eq(0)
-                        m.next = "WRITE_WORD"
-                    with m.Elif(self.i.p.last):
-                        m.d.sync += status.eq(Status.LENGTH)
-                        m.next = "ANSWER"
-
-            with m.State("WRITE_WORD"):
-                outside = address >= depth
-                m.d.comb += [memory.valid.eq(~outside), memory.write.eq(1)]
-                with m.If(outside):
-                    m.d.sync += status.eq(Status.RANGE)
-                with m.If(outside | memory.ready):
-                    m.d.sync += [
-                        word.eq(0),
-                        address.eq(address + 1),
-                        words_left.eq(words_left - 1),
-                    ]
-                    with m.If(has_data != (words_left != 1)):
-                        answer(Status.LENGTH)
-                    with m.Elif(has_data):
-                        m.next = "WRITE_DATA"
-                    with m.Else():
-                        m.next = "ANSWER"
-
-            with m.State("CHECK_RANGE"):
-                with m.If(address + words_left > depth):
-                    m.d.sync += status.eq(Status.RANGE)
-                    m.next = "ANSWER"
-                with m.Elif(op.matches(Op.READ)):
-                    m.d.sync += [source.eq(Source.MEMORY), reply_length.eq(request.length)]
-                    m.next = "ANSWER"
-                with m.Else():
-                    m.d.sync += reply_length.eq(CRC32.crc_width // 8)
-                    with m.If(words_left == 0):
-                        m.next = "CHECKSUM"
-                    with m.Else():
-                        m.next = "READ_REQUEST"
-
-            with m.State("READ_REQUEST"):
-                m.d.comb += memory.valid.eq(1)
-                with m.If(memory.ready):
-                    m.next = "READ_WAIT"
-            with m.State("READ_WAIT"):
-                m.d.sync += word.eq(read_word)
-                with m.If(memory.read_valid):
-                    m.next = "READ_CRC"
-                    with m.If(op.matches(Op.READ)):
-                        m.next = "READ_SEND"
-            with m.State("READ_SEND"):
+            with m.State("DATA"):
                 m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.p.data.eq(word[:8]),
-                    self.o.p.last.eq(word_done & (words_left == 1)),
+                    self.i.ready.eq(1),
+                    word.shift.eq(self.i.valid),
                 ]
-                with m.If(self.o.ready):
-                    shift_word("READ_REQUEST", "HEADER")
-            with m.State("READ_CRC"):
-                m.d.comb += crc.valid.eq(1)
-                shift_word("READ_REQUEST", "CHECKSUM")
-            with m.State("CHECKSUM"):
-                m.d.sync += stored.eq(crc.crc)
-                m.next = "ANSWER"
+                with m.If(self.i.valid):
+                    next_byte()
+                    with m.If(self.i.p.end):
+                        m.d.sync += status.eq(Status.LENGTH)
+                        go("ACT")
+                    with m.Elif(index == word.last_byte):
+                        go("WRITE")
+            with m.State("WRITE"):
+                m.d.comb += [memory.valid.eq(1), memory.write.eq(1)]
+                with m.If(memory.ready):
+                    m.d.comb += header.next_word.eq(1)
+                    m.next = "DATA"
+                    with m.If(last_word):
+                        m.next = "DRAIN"
 
-            with m.State("RUN_DATA"):
+            with m.State("RUN"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid):
-                    m.d.sync += [
-                        run.eq(Cat(run.as_value()[8:], self.i.p.data)),
-                        byte_count.eq(byte_count + 1),
-                        has_data.eq(~self.i.p.last),
-                    ]
-                    with m.If((byte_count == Run.size // 8 - 1) & self.i.p.last):
-                        m.d.sync += byte_count.eq(0)
-                        m.next = "START"
-                    with m.Elif((byte_count == Run.size // 8 - 1) | self.i.p.last):
-                        m.d.sync += [byte_count.eq(0), status.eq(Status.LENGTH)]
-                        m.next = "DRAIN"
-                        with m.If(self.i.p.last):
-                            m.next = "ANSWER"
-            with m.State("START"):
-                m.next = "ANSWER"
-                with m.If(~has_tag | (run.tag != tag)):
-                    with m.If(control.running):
-                        m.d.sync += status.eq(Status.BUSY)
-                    with m.Else():
-                        m.d.comb += control.start.eq(1)
-                        m.d.sync += [tag.eq(run.tag), has_tag.eq(1), active.eq(1), done.eq(0)]
+                    next_byte()
+                    # A repetition must not change what a run that goes on was told.
+                    with m.If(~control.running & ~self.i.p.end):
+                        m.d.sync += run.eq(Cat(run[8:], self.i.p.data))
+                    with m.If(self.i.p.end):
+                        with m.If(index != _RUN_BYTES):
+                            m.d.sync += status.eq(Status.LENGTH)
+                        go("ACT")
+                    with m.Elif(index == _RUN_BYTES):
+                        refuse(Status.LENGTH)
 
             with m.State("DRAIN"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid & self.i.p.last):
-                    m.next = "ANSWER"
+                with m.If(self.i.valid):
+                    with m.If(self.i.p.end):
+                        go("ACT")
+                    with m.Elif(status == Status.OK):
+                        m.d.sync += status.eq(Status.LENGTH)
+
+            with m.State("ACT"):
+                m.next = "ANSWER"
+                with m.If(status == Status.OK), m.Switch(op):
+                    with m.Case(Op.IDENTIFY.value):
+                        m.d.sync += [
+                            session.eq(header.session),
+                            has_session.eq(1),
+                            has_tag.eq(has_tag & in_session),
+                        ]
+                    with m.Case(Op.CHECKSUM.value):
+                        m.next = "READ"
+                    with m.Case(Op.RUN.value), m.If(~same_tag):
+                        m.d.comb += control.start.eq(1)
+                        m.d.sync += [tag.eq(header.address), has_tag.eq(1), started.eq(1)]
+                    with m.Case(Op.RESET.value):
+                        m.d.comb += [
+                            control.abort.eq(1),
+                            control.clear.eq(1),
+                            bad_frames.clear.eq(1),
+                            lost_bytes.clear.eq(1),
+                        ]
+                        m.d.sync += [has_session.eq(0), has_tag.eq(0), tag.eq(0), started.eq(0)]
 
             with m.State("ANSWER"):
-                m.d.sync += [
-                    reply.op.eq(request.op),
-                    reply.seq.eq(request.seq),
-                    reply.session.eq(request.session),
-                    reply.status.eq(status),
-                    reply.running.eq(control.running),
-                    reply.length.eq(reply_length),
-                    header_left.eq(Reply.size // 8 - 1),
-                ]
-                m.next = "SEND_HEADER"
-            with m.State("SEND_HEADER"):
+                m.d.sync += running.eq(control.running)
+                m.next = "REPLY"
+            with m.State("REPLY"):
+                m.d.comb += [reply.valid.eq(1), reply.p.data.eq(header.op)]
+                with m.If(index == _REPLY_BYTES - 2):
+                    m.d.comb += reply.p.data.eq(status)
+                with m.If(index == _REPLY_BYTES - 1):
+                    m.d.comb += reply.p.data.eq(running)
+                with m.If(sent):
+                    next_byte()
+                    m.d.comb += header.rotate.eq(index < _REPLY_BYTES - 2)
+                    with m.If(index == _REPLY_BYTES - 1):
+                        go("END")
+                        with m.If(status == Status.OK), m.Switch(op):
+                            with m.Case(Op.IDENTIFY.value, Op.STATUS.value):
+                                m.next = "LOOK_UP"
+                            with m.Case(Op.READ.value):
+                                m.next = "READ"
+                            with m.Case(Op.CHECKSUM.value):
+                                m.next = "SUM"
+            with m.State("LOOK_UP"):
+                m.next = "TELL"
+            with m.State("TELL"):
+                is_status = is_op(Op.STATUS)
                 m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.p.data.eq(reply.as_value()[:8]),
-                    self.o.p.last.eq((header_left == 0) & (reply_length == 0)),
+                    reply.valid.eq(1),
+                    reply.p.data.eq(Mux(is_status, report.byte, identity.byte)),
                 ]
-                with m.If(self.o.ready):
-                    m.d.sync += [
-                        reply.eq(reply.as_value() >> 8),
-                        header_left.eq(header_left - 1),
-                    ]
-                    with m.If(self.o.p.last):
-                        m.next = "HEADER"
-                    with m.Elif(header_left == 0):
-                        m.next = "SEND_STORED"
-                        with m.If(source == Source.MEMORY):
-                            m.next = "READ_REQUEST"
-            with m.State("SEND_STORED"):
+                with m.If(sent):
+                    next_byte()
+                    m.next = "LOOK_UP"
+                    with m.If(
+                        index == Mux(is_status, StatusReport.size // 8 - 1, Identity.size // 8 - 1)
+                    ):
+                        go("END")
+
+            with m.State("READ"):
+                m.d.comb += memory.valid.eq(1)
+                with m.If(memory.ready):
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += word.load.eq(1)
+                with m.If(memory.read_valid):
+                    m.next = "SEND"
+                    with m.If(is_op(Op.CHECKSUM)):
+                        m.next = "ADD"
+            with m.State("SEND"):
                 m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.p.data.eq(stored[:8]),
-                    self.o.p.last.eq(reply_length == 1),
+                    reply.valid.eq(1),
+                    reply.p.data.eq(word.byte),
+                    word.shift.eq(sent),
                 ]
-                with m.If(source == Source.IDENTITY):
-                    identity_bits = Value.cast(self.identity)
-                    m.d.comb += self.o.p.data.eq(identity_bits.word_select(identity_index, 8))
-                with m.If(self.o.ready):
-                    m.d.sync += [
-                        stored.eq(stored >> 8),
-                        identity_index.eq(identity_index + 1),
-                        reply_length.eq(reply_length - 1),
-                    ]
-                    with m.If(self.o.p.last):
-                        m.next = "HEADER"
+                with m.If(sent):
+                    next_byte()
+                    with m.If(index == word.last_byte):
+                        next_word("END")
+            with m.State("ADD"):
+                m.d.comb += [checksum.i.valid.eq(1), word.shift.eq(checksum.i.ready)]
+                with m.If(checksum.i.ready):
+                    next_byte()
+                    with m.If(index == word.last_byte):
+                        next_word("ANSWER")
+
+            with m.State("SUM"):
+                m.d.comb += [reply.valid.eq(1), reply.p.data.eq(checksum.byte)]
+                with m.If(sent):
+                    m.next = "SHIFT_SUM"
+            with m.State("SHIFT_SUM"):
+                m.d.comb += checksum.shift.eq(1)
+                with m.If(checksum.i.ready):
+                    next_byte()
+                    m.next = "SUM"
+                    with m.If(index == CRC_BYTES - 1):
+                        go("END")
+
+            with m.State("END"):
+                m.d.comb += [reply.valid.eq(1), reply.p.end.eq(1)]
+                with m.If(sent):
+                    m.next = "HEADER"
 
         return m

@@ -51,6 +51,8 @@ class ArrayConfig:
     #: Requires: divides ``rows`` and ``cols``.
     tile_rows: int = 1
     tile_cols: int = 1
+    #: Ports of the weight memories: with 1, as iCE40's SPRAM has, they are not written while the array runs.
+    weight_ports: int = 2
     #: Clock of the whole accelerator in Hz.
     clock_hz: int = 48_000_000
     #: The line to the host, one of :data:`LINKS`: a UART's two pins, or two streams of bytes with valid
@@ -75,7 +77,7 @@ class ArrayConfig:
         limits = {
             "rows": 1024, "cols": 1024, "lanes": 1024,
             "weight_depth": 1 << 16, "activation_depth": 1 << 16, "preset_depth": 1 << 16,
-            "program_depth": 256, "accumulator_bits": 32,
+            "program_depth": 256, "accumulator_bits": 32, "weight_ports": 2,
         }  # fmt: skip
         for name, limit in limits.items():
             if getattr(self, name) > limit:

@@ -1,36 +1,35 @@
 """Frames with a CRC-32 around header and data."""
 
+from __future__ import annotations
+
 from amaranth import *
 from amaranth.lib import stream, wiring
-from amaranth.lib.crc import catalog
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
-from amaranth.utils import bits_for
 
 from .bus import Packet
-from .protocol import MAX_DATA_BYTES, Request
+from .crc import CRC_BYTES, Crc32
+from .frame_queue import FrameQueue
+from .protocol import MAX_DATA_BYTES, WINDOW_BYTES, Request
+from .regions import at_least
 from .slip import SlipDecoder, SlipEncoder
 
 __all__ = ["Deframer", "Framer"]
 
-#: zlib.crc32 on the host.
-CRC32 = catalog.CRC32_ISO_HDLC
-CRC_BYTES = CRC32.crc_width // 8
-
 
 class Deframer(wiring.Component):
-    """Receive frames, and pass on those that arrived whole: length, escapes and CRC-32 are right.
+    """Receive frames and queue those that arrived whole: length, escapes and CRC-32 are right.
 
-    Takes one byte per cycle, also while the frame before leaves; a good frame that ends before then waits,
-    and all behind it. A good frame's first byte appears two cycles after its END was taken and the frame
-    before has left, then one per cycle. Frames that are too short, too
-    long, badly escaped or have a wrong CRC are dropped; empty ones (two ENDs) are nobody's error.
-    Whatever came before, the state after an END is always the same.
+    Takes a byte in ``8 / crc_bits`` cycles, an END in 3 and that of a good frame in 4, also while other frames leave; queues frames whose
+    bytes on the line are WINDOW_BYTES at most, then waits. Frames that are too short, too long, badly
+    escaped or have a wrong CRC are dropped; empty ones (two ENDs) are nobody's error. Whatever came before,
+    the state after an END is always the same.
 
     Parameters
     ----------
     min_bytes, max_bytes : int
         Bytes of header and data together: at least, at most.
+    crc_bits : int
+        Bits a cycle. With 8 a packet leaves every cycle, with fewer every third.
 
     Members
     -------
@@ -39,13 +38,15 @@ class Deframer(wiring.Component):
     o : Out(stream.Signature(Packet))
         Header and data of good frames.
     bad_frame : Out(1)
-        1 for one cycle when a frame was dropped.
+        1 for one cycle after a frame was dropped.
     """
 
     def __init__(
         self,
         min_bytes: int = Request.size // 8,
         max_bytes: int = Request.size // 8 + MAX_DATA_BYTES,
+        *,
+        crc_bits: int = 8,
     ) -> None:
         if not 1 <= min_bytes <= max_bytes:
             raise ValueError(
@@ -53,6 +54,7 @@ class Deframer(wiring.Component):
             )
         self.min_bytes = min_bytes
         self.max_bytes = max_bytes
+        self.crc_bits = crc_bits
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -61,82 +63,55 @@ class Deframer(wiring.Component):
             }
         )
 
-    def elaborate(self, platform) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
 
         m.submodules.decoder = decoder = SlipDecoder()
-        m.submodules.crc = crc = CRC32(data_width=8).create()
-        # The CRC bytes need no place: the state of the CRC says whether they are right.
-        # One half is filled while the other is sent.
-        half = range(self.max_bytes)
-        m.submodules.storage = storage = Memory(shape=8, depth=2 << bits_for(half[-1]), init=[])
-        write = storage.write_port()
-        read = storage.read_port()
-
+        m.submodules.crc = crc = Crc32(self.crc_bits)
+        m.submodules.queue = queue = FrameQueue(WINDOW_BYTES, CRC_BYTES, fast=self.crc_bits == 8)
         connect(m, flipped(self.i), decoder.i)
+        connect(m, queue.o, flipped(self.o))
+
         received = decoder.o
-
-        capacity = self.max_bytes + CRC_BYTES
-        # capacity + 1 stands for "too long".
-        count = Signal(range(capacity + 2))
-        size = Signal(half)
-        index = Signal(half)
-        last = Signal(half)
-        filling = Signal()
-        sending = Signal()
-        accepted = Signal()
+        # Room for one byte more than a frame may have: that one shows that it is too long.
+        too_long = queue.size == self.max_bytes + CRC_BYTES + 1
+        # A cycle after an END: what came before it is judged.
+        judging = Signal()
+        damaged = Signal()
         good = Signal()
-
         m.d.comb += [
-            accepted.eq(received.valid & received.ready),
             good.eq(
-                (count >= self.min_bytes + CRC_BYTES)
-                & (count <= capacity)
-                & crc.match_detected
-                & ~received.p.error
+                at_least(queue.size, self.min_bytes + CRC_BYTES) & ~too_long & crc.match & ~damaged
             ),
-            crc.data.eq(received.p.data),
-            crc.valid.eq(accepted & ~received.p.end),
-            crc.start.eq(accepted & received.p.end),
-            write.addr.eq(Cat(count[: len(index)], filling)),
-            write.data.eq(received.p.data),
-            write.en.eq(accepted & ~received.p.end & (count < self.max_bytes)),
-            self.o.p.data.eq(read.data),
-            self.o.p.last.eq(index == last),
+            crc.i.payload.eq(received.p.data),
+            crc.i.valid.eq(received.valid & ~received.p.end & queue.ready & ~queue.full & ~judging),
+            crc.clear.eq(judging),
+            queue.put.eq(crc.i.valid & crc.i.ready & ~too_long),
+            queue.data.eq(received.p.data),
+            queue.keep.eq(judging & good),
+            queue.drop.eq(judging & ~good),
+            received.ready.eq(
+                Mux(received.p.end, queue.ready & ~judging, crc.i.valid & crc.i.ready)
+            ),
         ]
-
-        with m.FSM():
-            with m.State("RECEIVE"):
-                m.d.comb += received.ready.eq(1)
-                with m.If(accepted):
-                    with m.If(received.p.end):
-                        m.d.sync += [count.eq(0), size.eq(count - (CRC_BYTES + 1))]
-                        with m.If(good):
-                            m.next = "FETCH"
-                        with m.Elif((count != 0) | received.p.error):
-                            m.d.comb += self.bad_frame.eq(1)
-                    with m.Elif(count <= capacity):
-                        m.d.sync += count.eq(count + 1)
-            with m.State("FETCH"), m.If(~sending):
-                m.d.comb += read.addr.eq(Cat(C(0, len(index)), filling))
-                m.d.sync += [sending.eq(1), last.eq(size), index.eq(0), filling.eq(~filling)]
-                m.next = "RECEIVE"
-
-        with m.If(sending):
-            m.d.comb += [self.o.valid.eq(1), read.addr.eq(Cat(index, ~filling))]
-            with m.If(self.o.ready):
-                m.d.comb += read.addr.eq(Cat((index + 1)[: len(index)], ~filling))
-                m.d.sync += index.eq(index + 1)
-                with m.If(self.o.p.last):
-                    m.d.sync += sending.eq(0)
-
+        m.d.sync += [
+            judging.eq(received.valid & received.ready & received.p.end),
+            damaged.eq(received.p.error),
+            self.bad_frame.eq(queue.drop & ((queue.size != 0) | damaged)),
+        ]
         return m
 
 
 class Framer(wiring.Component):
     """Append a CRC-32 to each packet and send it as a SLIP frame.
 
-    One byte per cycle out; a frame begins in the cycle in which its packet's first byte is offered.
+    Up to one byte per ``8 / crc_bits`` cycles out; a frame begins in the cycle in which its packet's first
+    byte is offered.
+
+    Parameters
+    ----------
+    crc_bits : int
+        Bits a cycle.
 
     Members
     -------
@@ -146,41 +121,47 @@ class Framer(wiring.Component):
         Bytes for the line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, crc_bits: int = 8) -> None:
+        self.crc_bits = crc_bits
         super().__init__({"i": In(stream.Signature(Packet)), "o": Out(stream.Signature(8))})
 
-    def elaborate(self, platform) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
 
         m.submodules.encoder = encoder = SlipEncoder()
-        m.submodules.crc = crc = CRC32(data_width=8).create()
+        m.submodules.crc = crc = Crc32(self.crc_bits)
         connect(m, encoder.o, flipped(self.o))
         body = encoder.i
 
         index = Signal(range(CRC_BYTES))
-
+        m.d.comb += [
+            body.p.data.eq(Mux(self.i.p.end, crc.byte, self.i.p.data)),
+            crc.i.payload.eq(self.i.p.data),
+        ]
         with m.FSM():
             with m.State("BODY"):
-                m.d.comb += [
-                    body.valid.eq(self.i.valid),
-                    body.p.data.eq(self.i.p.data),
-                    self.i.ready.eq(body.ready),
-                    crc.data.eq(self.i.p.data),
-                    crc.valid.eq(self.i.valid & self.i.ready),
-                ]
-                with m.If(self.i.valid & self.i.ready & self.i.p.last):
-                    m.next = "CRC"
-            with m.State("CRC"):
-                m.d.comb += [
-                    body.valid.eq(1),
-                    body.p.data.eq(crc.crc.word_select(index, 8)),
-                    body.p.last.eq(index == CRC_BYTES - 1),
-                ]
-                with m.If(body.ready):
+                with m.If(self.i.p.end):
+                    m.d.comb += body.valid.eq(self.i.valid)
+                    with m.If(body.valid & body.ready):
+                        m.next = "SHIFT"
+                with m.Else():
+                    # Both take the byte in the last of the cycles that the CRC needs.
+                    m.d.comb += [
+                        body.valid.eq(self.i.valid & crc.i.ready),
+                        crc.i.valid.eq(self.i.valid & (body.ready | ~crc.i.ready)),
+                        self.i.ready.eq(body.ready & crc.i.ready),
+                    ]
+            with m.State("SHIFT"):
+                m.d.comb += crc.shift.eq(1)
+                with m.If(crc.i.ready):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(body.p.last):
-                        m.d.sync += index.eq(0)
-                        m.d.comb += crc.start.eq(1)
-                        m.next = "BODY"
+                    m.next = "BODY"
+                    with m.If(index == CRC_BYTES - 1):
+                        m.next = "END"
+            with m.State("END"):
+                m.d.comb += [body.valid.eq(1), body.p.end.eq(1), self.i.ready.eq(body.ready)]
+                with m.If(body.ready):
+                    m.d.comb += crc.clear.eq(1)
+                    m.next = "BODY"
 
         return m

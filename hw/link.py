@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .bus import MemoryBus, RunControl
 from .commander import Commander
 from .config import ArrayConfig
 from .framing import Deframer, Framer
-from .protocol import WINDOW_BYTES
 from .uart import UartReceiver, UartTransmitter
 
 __all__ = ["Link", "line_members"]
+
+#: Bits a cycle of the CRCs: what the line brings. On a UART a byte takes 40 cycles at least.
+FIFO_CRC_BITS = 8
+UART_CRC_BITS = 2
 
 
 def line_members(config: ArrayConfig) -> dict[str, wiring.Member]:
@@ -29,8 +31,9 @@ class Link(wiring.Component):
 
     Queues at least WINDOW_BYTES bytes of requests while a reply leaves. On a UART, more are lost and counted;
     a FIFO waits until there is room. A reply begins some 20 cycles after a request's last byte, plus one
-    per byte of the request and what it asks for. Over a FIFO the commander is the limit: 256 bytes
-    in words of 4 take 410 cycles to write, and 411 to read and the memory's latency for each word.
+    per byte of the request (on a UART three) and what it asks for. Over a FIFO the commander is the limit:
+    256 bytes in words of 4 take 347 cycles to write, and as many to read and the memory's latency for each
+    word.
 
     Parameters
     ----------
@@ -69,13 +72,14 @@ class Link(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
 
-        m.submodules.queue = queue = SyncFIFOBuffered(width=8, depth=WINDOW_BYTES)
-        m.submodules.deframer = deframer = Deframer()
-        m.submodules.commander = commander = Commander(self.config, self.build)
-        m.submodules.framer = framer = Framer()
+        fifo = self.config.link == "fifo"
+        crc_bits = FIFO_CRC_BITS if fifo else UART_CRC_BITS
+        m.submodules.deframer = deframer = Deframer(crc_bits=crc_bits)
+        m.submodules.commander = commander = Commander(self.config, self.build, crc_bits=crc_bits)
+        m.submodules.framer = framer = Framer(crc_bits=crc_bits)
 
-        if self.config.link == "fifo":
-            connect(m, flipped(self.i), queue.w_stream)
+        if fifo:
+            connect(m, flipped(self.i), deframer.i)
             connect(m, framer.o, flipped(self.o))
         else:
             clocks_per_bit = self.config.clocks_per_bit
@@ -86,11 +90,10 @@ class Link(wiring.Component):
                 self.tx.eq(transmitter.tx),
                 commander.lost_byte.eq(receiver.overrun | receiver.framing_error),
             ]
-            connect(m, receiver.o, queue.w_stream)
+            connect(m, receiver.o, deframer.i)
             connect(m, framer.o, transmitter.i)
 
         m.d.comb += commander.bad_frame.eq(deframer.bad_frame)
-        connect(m, queue.r_stream, deframer.i)
         connect(m, deframer.o, commander.i)
         connect(m, commander.o, framer.i)
         connect(m, commander.memory, flipped(self.memory))

@@ -64,13 +64,14 @@ class Op(enum.Enum, shape=8):
     #: so far is ``address`` or already the request's, else WRONG_SESSION. A change of session forgets the
     #: tag of the last run. Aborts nothing.
     IDENTIFY = 1
-    #: Store the data bytes from ``address`` on. A word takes ``data_bytes(width)`` bytes.
+    #: Store words, which are the data, from ``address`` on. A word takes ``data_bytes(width)`` bytes.
     WRITE = 2
-    #: Reply with ``length`` bytes from ``address`` on; ``length`` is a whole number of words.
+    #: Reply with words from ``address`` on.
     READ = 3
-    #: Reply with the CRC-32 (4 bytes) of ``length`` *words* from ``address`` on.
+    #: Reply with the CRC-32 (4 bytes) of words from ``address`` on.
     CHECKSUM = 4
-    #: Start the program; data is :data:`Run`. A tag equal to the last one is not run again.
+    #: Start the program; ``address`` is a tag, data is :data:`Run`. A tag equal to the last one is not run
+    #: again.
     RUN = 5
     #: Reply with :data:`StatusReport`.
     STATUS = 6
@@ -95,11 +96,13 @@ class Status(enum.Enum, shape=8):
     """Outcome of a request."""
 
     OK = 0
-    BUSY = 1  #: the array runs: READ, CHECKSUM, RUN and writes to PROGRAM wait until it is idle
-    RANGE = 2  #: region, bank, address or length outside the memory; what lay inside was written
+    #: The array runs: READ, CHECKSUM, RUN and writes to PROGRAM wait until it is idle, and with single-ported
+    #: weight memories (``Identity.weight_ports``) writes to WEIGHTS.
+    BUSY = 1
+    RANGE = 2  #: region, bank or words outside the memory; nothing was done
     UNKNOWN_OP = 3
     WRONG_SESSION = 4  #: not the session that the last IDENTIFY set; nothing was done
-    LENGTH = 5  #: the data's length does not suit the operation
+    LENGTH = 5  #: the data or their length do not suit the operation; of a WRITE, whole words were done
 
 
 Request = data.StructLayout(
@@ -111,8 +114,9 @@ Request = data.StructLayout(
         "_reserved": 8,
         "bank": 16,
         "address": 16,
-        #: WRITE, RUN: data bytes in this frame. READ: bytes wanted. CHECKSUM: words wanted.
-        "length": 16,
+        #: WRITE, READ, CHECKSUM: words minus one.
+        "length": 8,
+        "_unused": 8,
     }
 )
 
@@ -124,14 +128,11 @@ Reply = data.StructLayout(
         "status": Status,
         #: 1 while the array runs.
         "running": 8,
-        #: Data bytes in this frame.
-        "length": 16,
     }
 )
 
 Run = data.StructLayout(
     {
-        "tag": 16,
         #: Passes minus one. Each pass runs the whole program on one image a column.
         "passes": 16,
         #: Added once per pass to the activation address of instructions with ``pass_input`` set …
@@ -161,11 +162,14 @@ Identity = data.StructLayout(
         "baud": 32,
         "tile_rows": 16,
         "tile_cols": 16,
+        #: Ports of the weight memories, see ArrayConfig.
+        "weight_ports": 8,
         #: First 8 bytes of the SHA-256 of the gateware's sources and configuration.
         "build": 64,
     }
 )
 
+#: The counters of cycles and lanes are read one byte after the other: exact unless ``running``.
 StatusReport = data.StructLayout(
     {
         #: Tag of the last run that was accepted, and 1 while it is still running.
@@ -175,15 +179,15 @@ StatusReport = data.StructLayout(
         "done": 8,
         #: Cycles from the first to the last cycle of runs, all runs since RESET; modulo 2 ** 48, which
         #: at 200 MHz is 16 days, as the stalled ones.
-        "busy_cycles": 64,
+        "busy_cycles": 48,
         #: Of these, cycles in which no processing element started a beat.
-        "stalled_cycles": 64,
+        "stalled_cycles": 48,
         #: Useful lane-operations: ``lanes`` of its run for every pass that came to its end.
         "useful_lanes": 64,
-        #: Frames dropped for a wrong CRC, wrong length or overrun.
-        "bad_frames": 32,
-        #: Bytes lost because the receive queue was full, and UART framing errors.
-        "lost_bytes": 32,
+        #: Frames dropped for a wrong CRC or length; 32768 stands for that many or more.
+        "bad_frames": 16,
+        #: Bytes lost because the receive queue was full, and UART framing errors; as many at most.
+        "lost_bytes": 16,
     }
 )
 

@@ -67,14 +67,14 @@ class SlipDecoder(wiring.Component):
 
 
 class SlipEncoder(wiring.Component):
-    """Turn packets into SLIP frames, with an END before each, which closes whatever noise came before it.
+    """Send SLIP frames, with an END before each, which closes whatever noise came before it.
 
-    One byte per cycle out: the first END appears in the cycle in which a packet's first byte is offered.
+    One byte per cycle out: the first END appears in the cycle in which a frame's first byte is offered.
 
     Members
     -------
     i : In(stream.Signature(Packet))
-        Packets.
+        Frames of at least a byte.
     o : Out(stream.Signature(8))
         Bytes for the line.
     """
@@ -85,41 +85,33 @@ class SlipEncoder(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
 
-        def next_after_byte() -> None:
-            with m.If(self.i.p.last):
-                m.next = "CLOSE"
-            with m.Else():
-                m.next = "BODY"
-
         is_end = self.i.p.data == Slip.END
         is_escape = self.i.p.data == Slip.ESC
+        taken = self.o.valid & self.o.ready
+        m.d.comb += self.o.valid.eq(self.i.valid)
 
         with m.FSM():
             with m.State("OPEN"):
-                m.d.comb += [self.o.payload.eq(Slip.END), self.o.valid.eq(self.i.valid)]
-                with m.If(self.o.valid & self.o.ready):
+                m.d.comb += self.o.payload.eq(Slip.END)
+                with m.If(taken):
                     m.next = "BODY"
             with m.State("BODY"):
-                m.d.comb += self.o.valid.eq(self.i.valid)
-                with m.If(is_end | is_escape):
+                with m.If(self.i.p.end):
+                    m.d.comb += [self.o.payload.eq(Slip.END), self.i.ready.eq(self.o.ready)]
+                    with m.If(taken):
+                        m.next = "OPEN"
+                with m.Elif(is_end | is_escape):
                     m.d.comb += self.o.payload.eq(Slip.ESC)
-                    with m.If(self.o.valid & self.o.ready):
+                    with m.If(taken):
                         m.next = "ESCAPED"
                 with m.Else():
                     m.d.comb += [self.o.payload.eq(self.i.p.data), self.i.ready.eq(self.o.ready)]
-                    with m.If(self.o.valid & self.o.ready):
-                        next_after_byte()
             with m.State("ESCAPED"):
                 m.d.comb += [
                     self.o.payload.eq(Mux(is_end, Slip.END_ESCAPED, Slip.ESC_ESCAPED)),
-                    self.o.valid.eq(self.i.valid),
                     self.i.ready.eq(self.o.ready),
                 ]
-                with m.If(self.o.valid & self.o.ready):
-                    next_after_byte()
-            with m.State("CLOSE"):
-                m.d.comb += [self.o.payload.eq(Slip.END), self.o.valid.eq(1)]
-                with m.If(self.o.ready):
-                    m.next = "OPEN"
+                with m.If(taken):
+                    m.next = "BODY"
 
         return m

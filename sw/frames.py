@@ -48,7 +48,7 @@ def encode_request(
     length: int = 0,
     data: bytes = b"",
 ) -> bytes:
-    """Return a request as it goes over the line. ``length`` is taken from ``data`` if there is any."""
+    """Return a request as it goes over the line."""
     header = Request.const(
         {
             "op": op,
@@ -57,14 +57,14 @@ def encode_request(
             "region": region,
             "bank": bank,
             "address": address,
-            "length": len(data) or length,
+            "length": length,
         }
     )
     return encode_frame(header.as_bits().to_bytes(_REQUEST_BYTES, "little") + data)
 
 
 def parse_reply(content: bytes) -> ReplyFrame | None:
-    """Return the reply that ``content`` (header and data) holds, or None if its length is wrong."""
+    """Return the reply that ``content`` (header and data) holds, or None if it is too short for one."""
     if len(content) < _REPLY_BYTES:
         return None
     header = Reply.from_bits(int.from_bytes(content[:_REPLY_BYTES], "little"))
@@ -74,16 +74,13 @@ def parse_reply(content: bytes) -> ReplyFrame | None:
         field = Reply[name]
         return bits >> field.offset & ((1 << field.width) - 1)
 
-    data = content[_REPLY_BYTES:]
-    if raw("length") != len(data):
-        return None
     return ReplyFrame(
         op=raw("op"),
         seq=raw("seq"),
         session=raw("session"),
         status=raw("status"),
         running=bool(raw("running")),
-        data=data,
+        data=content[_REPLY_BYTES:],
     )
 
 

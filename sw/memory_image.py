@@ -17,10 +17,11 @@ from .packing import word_bytes as bytes_of_word
 
 __all__ = ["MemoryImage", "program_image", "read_calls", "weight_images", "zero_words"]
 
-#: Cycles of a checksum per word, besides one per byte.
+#: Cycles of a checksum per byte, on the slower lines, and per word besides.
+_CHECKSUM_CYCLES_PER_BYTE = 4
 _CHECKSUM_CYCLES = 8
 _CHECKSUM_BYTES = 4
-_MAX_CHECKSUM_WORDS = (1 << 16) - 1
+_MAX_CHECKSUM_WORDS = 1 << 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class MemoryImage:
         per_frame = MAX_DATA_BYTES // word_bytes
         for start in range(0, len(data) // word_bytes, per_frame):
             part = data[start * word_bytes : (start + per_frame) * word_bytes]
-            yield Call(Op.WRITE, self.region, self.bank, self.address + start, data=part)
+            words = len(part) // word_bytes
+            yield Call(
+                Op.WRITE, self.region, self.bank, self.address + start, length=words - 1, data=part
+            )
 
     def checks(self) -> Iterator[tuple[Call, int]]:
         """The requests that check it, and the CRC-32 that each has to answer."""
@@ -53,9 +57,9 @@ class MemoryImage:
                 self.region,
                 self.bank,
                 self.address + start,
-                length=count,
+                length=count - 1,
                 reply_bytes=_CHECKSUM_BYTES,
-                cycles=count * (word_bytes + _CHECKSUM_CYCLES),
+                cycles=count * (word_bytes * _CHECKSUM_CYCLES_PER_BYTE + _CHECKSUM_CYCLES),
             )
             yield call, zlib.crc32(data[start * word_bytes : (start + count) * word_bytes])
 
@@ -66,8 +70,9 @@ def read_calls(
     """Requests that read ``count`` words."""
     per_frame = MAX_DATA_BYTES // word_bytes
     for start in range(0, count, per_frame):
-        size = min(per_frame, count - start) * word_bytes
-        yield Call(Op.READ, region, bank, address + start, length=size, reply_bytes=size)
+        words = min(per_frame, count - start)
+        size = words * word_bytes
+        yield Call(Op.READ, region, bank, address + start, length=words - 1, reply_bytes=size)
 
 
 def zero_words(config: ArrayConfig) -> list[MemoryImage]:

@@ -26,7 +26,8 @@ class Runs:
     """Runs batches of images through the model that is ``loaded`` on the board behind ``session``.
 
     All of a batch goes through each segment before the next. While the array runs one segment, the weights of
-    the next are written into the other half of the memories; its instructions are when the array rests.
+    the next are written into the other half of the memories, unless these have only one port; its
+    instructions are when the array rests.
     """
 
     def __init__(self, session: Session, loaded: Loaded) -> None:
@@ -78,13 +79,15 @@ class Runs:
         for number in range(len(self.program.segments)):
             if number:
                 session.renew(deadline)
+                loaded.write_weights(number, deadline)
                 loaded.write_instructions(number, deadline)
             wall_clock = time.perf_counter()
             started = self._start(number, batch, deadline)
             if number:
                 waited += max(0.0, started - ended)
             following = loaded.next_to_write(number, last=last)
-            if following is not None:
+            # Weight memories of one port are busy; the next weights are written before they are needed.
+            if following is not None and self.program.config.weight_ports > 1:
                 loaded.write_weights(following, deadline)
             cycles = self._await_end(deadline) - busy
             self.array_seconds += time.perf_counter() - wall_clock
@@ -124,14 +127,15 @@ class Runs:
         self._tag = (self._tag + 1) % (1 << 16)
         run = Run.const(
             {
-                "tag": self._tag,
                 "passes": batch.passes - 1,
                 "input_stride": self.program.input_stride,
                 "output_stride": self.program.output_stride,
                 "lanes": self.program.segments[number].lanes * batch.columns,
             }
         )
-        start = Call(Op.RUN, data=run.as_bits().to_bytes(Run.size // 8, "little"))
+        start = Call(
+            Op.RUN, address=self._tag, data=run.as_bits().to_bytes(Run.size // 8, "little")
+        )
         self._session.request([start], deadline)
         return self._now()
 

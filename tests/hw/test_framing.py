@@ -11,9 +11,9 @@ from xnorgrid.sim.streams import new_seed, put, receive, send, simulate, take
 END = bytes([Slip.END])
 
 
-def deframe(received, rng, *, stalls=0.0, dut=None):
+def deframe(received, rng, *, stalls=0.0, crc_bits=8):
     """Return the contents that came out and the number of dropped frames."""
-    dut = dut or Deframer()
+    dut = Deframer(crc_bits=crc_bits)
     contents = []
     bad = []
 
@@ -21,7 +21,7 @@ def deframe(received, rng, *, stalls=0.0, dut=None):
         await send(ctx, dut.i, received, rng, stalls)
         # Until the last frame has left.
         idle = 0
-        while idle < 4:
+        while idle < 10:
             *_, valid = await ctx.tick().sample(dut.o.valid)
             idle = 0 if valid else idle + 1
 
@@ -31,10 +31,11 @@ def deframe(received, rng, *, stalls=0.0, dut=None):
             while rng.random() < stalls:
                 await ctx.tick()
             packet = await take(ctx, dut.o)
-            content.append(packet.data)
-            if packet.last:
+            if packet.end:
                 contents.append(bytes(content))
                 content.clear()
+            else:
+                content.append(packet.data)
 
     async def count(ctx):
         while True:
@@ -51,12 +52,13 @@ def random_content(rng, length=None):
     return bytes(rng.choice([0xC0, 0xDB, 0xDC, 0xDD, rng.randrange(256)]) for _ in range(length))
 
 
+@pytest.mark.parametrize("crc_bits", [2, 8])
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
-def test_good_frames_pass(stalls):
+def test_good_frames_pass(stalls, crc_bits):
     rng = random.Random(new_seed())
-    contents = [random_content(rng) for _ in range(8)]
+    contents = [random_content(rng) for _ in range(12)]
     line = b"".join(map(encode_frame, contents))
-    assert deframe(line, rng, stalls=stalls) == (contents, 0)
+    assert deframe(line, rng, stalls=stalls, crc_bits=crc_bits) == (contents, 0)
 
 
 @pytest.mark.parametrize(
@@ -133,37 +135,66 @@ def test_frame_cut_short_by_the_next():
             await put(ctx, dut.i, byte)
         while True:
             packet = await take(ctx, dut.o)
-            got.append(packet.data)
-            if packet.last:
+            if packet.end:
                 break
+            got.append(packet.data)
 
     simulate(dut, bench)
     assert bytes(got) == content
 
 
-def test_latency():
-    dut = Deframer()
+@pytest.mark.parametrize(("crc_bits", "cycles"), [(8, 5), (2, 4)])
+def test_latency(crc_bits, cycles):
+    dut = Deframer(crc_bits=crc_bits)
 
     async def bench(ctx):
         for byte in encode_frame(bytes(12)):
             await put(ctx, dut.i, byte)
-        assert not ctx.get(dut.o.valid)
-        await ctx.tick()
+        for _ in range(cycles):
+            assert not ctx.get(dut.o.valid)
+            await ctx.tick()
         assert ctx.get(dut.o.valid)
 
     simulate(dut, bench)
 
 
+@pytest.mark.parametrize(("crc_bits", "cycles"), [(8, 272 + 7), (2, 4 * 272 + 7)])
+def test_cycles_of_a_frame(crc_bits, cycles):
+    dut = Deframer(crc_bits=crc_bits)
+    now = 0
+    spent = []
+
+    async def bench(ctx):
+        for _ in range(3):
+            started = now
+            for byte in encode_frame(b"\1" * 268):
+                await put(ctx, dut.i, byte)
+            spent.append(now - started)
+
+    async def clock(ctx):
+        nonlocal now
+        while True:
+            await ctx.tick()
+            now += 1
+
+    async def sink(ctx):
+        while True:
+            await take(ctx, dut.o)
+
+    simulate(dut, bench, monitors=[clock, sink])
+    assert spent[1:] == [cycles] * 2
+
+
+@pytest.mark.parametrize("crc_bits", [2, 8])
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
-def test_framer(stalls):
+def test_framer(stalls, crc_bits):
     rng = random.Random(new_seed())
     contents = [random_content(rng, rng.randrange(1, 60)) for _ in range(20)]
-    dut = Framer()
-    offered = [
-        {"data": byte, "last": k == len(content) - 1}
-        for content in contents
-        for k, byte in enumerate(content)
-    ]
+    dut = Framer(crc_bits=crc_bits)
+    offered = []
+    for content in contents:
+        offered += [{"data": byte, "end": 0} for byte in content]
+        offered.append({"data": rng.randrange(256), "end": 1})
     expected = b"".join(map(encode_frame, contents))
     got = bytearray()
 

@@ -80,11 +80,10 @@ def test_encoder(stalls):
         for _ in range(50)
     ]
     dut = SlipEncoder()
-    offered = [
-        {"data": byte, "last": k == len(packet) - 1}
-        for packet in packets
-        for k, byte in enumerate(packet)
-    ]
+    offered = []
+    for packet in packets:
+        offered += [{"data": byte, "end": 0} for byte in packet]
+        offered.append({"data": int(Slip.ESC), "end": 1})
     expected = [byte for packet in packets for byte in model_encode(packet)]
     got = []
 

@@ -41,14 +41,14 @@ class FakeBoard(Transport):
             request = Request.from_bits(int.from_bytes(self.queue[0][:12], "little"))
             self.queue.popleft()
             self.seen.append((request.op, int(request.address)))
-            data = content(request.address, request.length) if request.op == Op.READ else b""
+            data = content(request.address, request.length + 1) if request.op == Op.READ else b""
             if self.status is not Status.OK:
                 data = b""
             fields = {
                 "op": request.op, "seq": request.seq, "session": request.session,
-                "status": self.status, "running": 0, "length": len(data),
+                "status": self.status, "running": 0,
             }  # fmt: skip
-            reply = Reply.const(fields).as_bits().to_bytes(8, "little") + data
+            reply = Reply.const(fields).as_bits().to_bytes(Reply.size // 8, "little") + data
             if not self.lose():
                 return encode_frame(reply)
         time.sleep(min(timeout, 0.001))
@@ -64,7 +64,7 @@ def content(address, length):
 
 def reads(count, length=40):
     return [
-        Call(Op.READ, Region.WEIGHTS, 0, address, length=length, reply_bytes=length)
+        Call(Op.READ, Region.WEIGHTS, 0, address, length=length - 1, reply_bytes=length)
         for address in range(count)
     ]
 
@@ -160,7 +160,7 @@ def test_replies_of_other_sessions_are_ignored():
     write(line[0], 1)
     new = Link(board, clock_hz=48_000_000, baud=12_000_000)
     new.session = old.session ^ 1
-    calls = [Call(Op.READ, address=9, length=4, reply_bytes=4)]
+    calls = [Call(Op.READ, address=9, length=3, reply_bytes=4)]
     [reply] = new.execute(calls, time.monotonic() + 5)
     assert reply.data == content(9, 4)
     assert new.traffic.stale_replies == 1

@@ -1,5 +1,6 @@
 """Models in segments, on gateware: the next weights are written while the array runs."""
 
+import dataclasses
 import random
 import time
 
@@ -129,6 +130,42 @@ def test_waiting_is_counted_in_cycles_of_a_simulated_board(board, simulator):
     assert 0.3 * cycles < spent * CONFIG.clock_hz < cycles
 
 
+def test_weights_of_one_port_are_written_between_runs():
+    config = dataclasses.replace(CONFIG, weight_ports=1)
+    line = Recorder(open_simulated("auto", config))
+    try:
+        board = Board(line, config=config)
+        assert board.config == config
+        model, images = make(3, 3)
+        board.load(model)
+        line.start()
+        scores = board.run(images)
+    finally:
+        line.inner.close()
+    assert np.array_equal(scores, reference.scores(model, images))
+    assert board.streaming.segments >= 3
+    replies = [parse_reply(content) for content in line.replies]
+    assert {reply.status for reply in replies} == {Status.OK.value}
+    assert not any(reply.running and reply.op == Op.WRITE.value for reply in replies)
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_loading_writes_the_reserved_word_of_every_bank(simulator, segments):
+    line = Recorder(simulator)
+    board = Board(line, config=CONFIG)
+    model, _ = make(segments, 1)
+    line.start()
+    board.load(model)
+    zeros = bytes(-(-CONFIG.lanes // 8))
+    written = set()
+    for content in line.requests:
+        request = header(content)
+        if request.op == Op.WRITE and request.address == 0 and content[12:] == zeros:
+            written.add((request.region, int(request.bank)))
+    for region, banks in ((Region.WEIGHTS, CONFIG.rows), (Region.ACTIVATIONS, CONFIG.cols)):
+        assert {bank for of, bank in written if of == region} == set(range(banks))
+
+
 def test_weights_are_written_while_the_array_runs(simulator):
     line = Recorder(simulator)
     board = Board(line, config=CONFIG)
@@ -154,7 +191,7 @@ def test_no_session_uses_a_sequence_number_twice(simulator):
     with session.conversation(deadline):
         for count in (600, 1, 300):
             places = [k % CONFIG.activation_depth for k in range(count)]
-            calls = [Call(Op.READ, Region.ACTIVATIONS, 0, k, 1, reply_bytes=1) for k in places]
+            calls = [Call(Op.READ, Region.ACTIVATIONS, 0, k, reply_bytes=1) for k in places]
             assert len(session.transfer(calls, deadline)) == count
     numbered = {}
     for content in line.requests:
