@@ -20,7 +20,7 @@ from .needs import needs
 from .placement import ModelDoesNotFit, UnsupportedLayers
 from .segments import plan
 
-__all__ = ["check_fits", "estimate", "figures"]
+__all__ = ["check_fits", "estimate", "figures", "memory_bits", "too_large", "weight_bits"]
 
 #: Depths of memories, which a model may need more of.
 _DEPTHS = ("weight_depth", "activation_depth", "preset_depth", "program_depth", "accumulator_bits")
@@ -47,8 +47,7 @@ def check_fits(config: ArrayConfig, device: Device, model: Model | None = None) 
 
 
 def _remedy(model: Model, config: ArrayConfig, device: Device) -> str:
-    """What would hold ``model``: larger memories, if the device has them, or another array."""
-    boards = [name for name, board in BOARDS.items() if board.device == device]
+    """What would hold ``model``: larger memories, if the device has them, or another array or board."""
     with contextlib.suppress(ModelDoesNotFit, ConfigError):
         least = needs(model, config).smallest(config)
         fields = {
@@ -56,19 +55,40 @@ def _remedy(model: Model, config: ArrayConfig, device: Device) -> str:
             for name in _DEPTHS
             if getattr(least, name) > getattr(config, name)
         }
-        larger = dataclasses.replace(config, **fields)
-        changes = ", ".join(f"{name}={value}" for name, value in fields.items())
-        if estimate_array(larger, device).fits:
-            return f"on {device.title}, {changes} holds all of it"
-        others = [
-            name for name, board in BOARDS.items() if estimate_array(larger, board.device).fits
-        ]
-        if others:
-            return (
-                f"{changes} would hold it, but only board {' or '.join(others)} has room for these"
-            )
-    named = boards[0] if boards else "BOARD"
+        # Single-ported memories for weights are larger, where there are any.
+        for ports in ({}, {"weight_ports": 1}):
+            changes = ", ".join(f"{name}={value}" for name, value in {**fields, **ports}.items())
+            if estimate_array(dataclasses.replace(config, **fields, **ports), device).fits:
+                return f"on {device.title}, {changes} holds all of it"
+    if weight_bits(model) > memory_bits(device):
+        return too_large(model, device)
+    named = next((name for name, board in BOARDS.items() if board.device == device), "BOARD")
     return f"xnorgrid tune MODEL {named} looks for an array that holds it"
+
+
+def too_large(model: Model, device: Device) -> str:
+    """That no array of ``device`` holds ``model``, and which boards have larger memories."""
+    bits = weight_bits(model)
+    boards = [
+        name
+        for name, board in BOARDS.items()
+        if memory_bits(board.device) > max(bits, memory_bits(device))
+    ]
+    more = f"board {' or '.join(boards)} has more" if boards else "no board has more"
+    return (
+        f"its weights take {bits:,} bits, the memories of {device.title} have {memory_bits(device):,}, and "
+        f"activations and thresholds need some, too; {more}"
+    )
+
+
+def weight_bits(model: Model) -> int:
+    """Bits of all weights."""
+    return sum(layer.weights.size for layer in model.layers)
+
+
+def memory_bits(device: Device) -> int:
+    """Bits of all memories of ``device``."""
+    return device.block_rams * device.block_ram_bits + device.sprams * device.spram_bits
 
 
 def estimate(model: Model, board: Board, config: ArrayConfig) -> dict[str, Any]:

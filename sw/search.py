@@ -16,6 +16,7 @@ from xnorgrid.hw.core import timing
 from .model import Model
 from .needs import Needs, needs
 from .placement import ModelDoesNotFit
+from .planning import memory_bits, weight_bits
 
 __all__ = ["DEPTHS", "Candidate", "Found", "grown", "search"]
 
@@ -73,10 +74,8 @@ def search(
     best, tried = [], 0
     widest = max(layer.channels for layer in model.layers)
     longest = max(layer.fan_in for layer in model.layers)
-    bits = sum(layer.weights.size for layer in model.layers)
     device = board.device
-    room = device.block_rams * device.block_ram_bits + device.sprams * device.spram_bits
-    if bits > room:
+    if weight_bits(model) > memory_bits(device):
         return Found([], 0)
     rows_tried = [rows for rows in _ROWS if rows <= widest]
     for done, rows in enumerate(rows_tried):

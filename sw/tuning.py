@@ -10,9 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from xnorgrid.boards.board import Board
-from xnorgrid.boards.catalogue import BOARDS
 from xnorgrid.boards.clocks import at_most
-from xnorgrid.boards.devices import Device
 from xnorgrid.boards.estimate import estimate
 from xnorgrid.boards.report import BuildReport
 from xnorgrid.boards.several import Outcome, Task, build_all
@@ -20,7 +18,7 @@ from xnorgrid.hw.config import ArrayConfig
 
 from .model import Model
 from .placement import ModelDoesNotFit
-from .planning import figures
+from .planning import figures, too_large
 from .search import DEPTHS, Candidate, grown, search
 
 __all__ = ["tune"]
@@ -62,7 +60,10 @@ def tune(
         _finished(one, board) for one in _distinct(found.candidates, max(builds, _LISTED))
     ]
     if not candidates:
-        raise ModelDoesNotFit(_too_large(model, board))
+        raise ModelDoesNotFit(
+            f"model {model.name!r}: no array within {ceiling:.0%} of {board.title} holds it: "
+            f"{too_large(model, board.device)}"
+        )
     rows = [_described(candidate) for candidate in candidates]
     tasks = [_task(board, candidate.config, folder) for candidate in candidates[:builds]]
     routed: list[tuple[float, Candidate]] = []
@@ -159,22 +160,3 @@ def _winner(
             return row
         limit = min(outcome.report.clock.routed_hz, config.clock_hz) * _MARGIN
     return None
-
-
-def _too_large(model: Model, board: Board) -> str:
-    bits = sum(layer.weights.size for layer in model.layers)
-    others = [
-        other.name
-        for other in BOARDS.values()
-        if _memory_bits(other.device) > max(bits, _memory_bits(board.device))
-    ]
-    more = f"board {' or '.join(others)} has more" if others else "no board has more"
-    return (
-        f"model {model.name!r}: no array holds it on {board.title}: its weights take {bits:,} bits, the "
-        f"memories of {board.device.title} have {_memory_bits(board.device):,}, and activations and "
-        f"thresholds need some, too; {more}"
-    )
-
-
-def _memory_bits(device: Device) -> int:
-    return device.block_rams * device.block_ram_bits + device.sprams * device.spram_bits

@@ -89,9 +89,23 @@ def test_a_model_that_needs_more_memory_is_told_how_much(refused):
     assert estimate(config, DEVICES["ecp5-85f"]).fits
 
 
+def test_single_ported_memories_are_named_where_they_are_enough(refused):
+    message = refused(4, "estimate", "sfc", "icebreaker")
+    asked = message.rpartition("on Lattice iCE40UP5K, ")[2].removesuffix(" holds all of it")
+    fields = dict(field.split("=") for field in asked.split(", "))
+    assert fields["weight_ports"] == "1"
+    config = dataclasses.replace(
+        board("icebreaker").config, **{name: int(value) for name, value in fields.items()}
+    )
+    assert len(compile(load("sfc"), config).segments) == 1
+    assert estimate(config, DEVICES["up5k"]).fits
+
+
 def test_a_model_that_the_board_has_no_room_for_is_told_which_has(refused):
     message = refused(4, "estimate", "cnv", "tang-nano-9k")
-    assert "would hold it, but only board ulx3s has room for these" in message.splitlines()[0]
+    first = message.splitlines()[0]
+    assert "its weights take 1,542,848 bits, the memories of Gowin GW1NR-9C have 479,232" in first
+    assert first.endswith("; board ulx3s has more:")
     assert "  layer 'conv1': its sums reach 6885, which takes 14 accumulator bits" in message
 
 
@@ -129,7 +143,9 @@ def test_tune_without_builds_writes_what_build_takes(call, tmp_path):
 
 def test_tune_refuses(refused, tmp_path):
     message = refused(4, "tune", "lfc", "icebreaker", "--builds", "0", "-q")
-    assert message.startswith("model 'lfc': no array holds it on 1BitSquared iCEBreaker: ")
+    assert message.startswith(
+        "model 'lfc': no array within 80% of 1BitSquared iCEBreaker holds it: "
+    )
     assert "its weights take 2,910,208 bits" in message and "board ulx3s" in message
     assert "there is no folder" in refused(
         4, "tune", "digits", "tang-nano-9k", "--out", tmp_path / "no" / "best.json"
