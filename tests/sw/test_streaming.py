@@ -149,7 +149,7 @@ def test_weights_of_one_port_are_written_between_runs():
     assert not any(reply.running and reply.op == Op.WRITE.value for reply in replies)
 
 
-@pytest.mark.parametrize("segments", [1, 3])
+@pytest.mark.parametrize("segments", [2, 3])
 def test_loading_writes_the_reserved_word_of_every_bank(simulator, segments):
     line = Recorder(simulator)
     board = Board(line, config=CONFIG)
