@@ -57,6 +57,8 @@ def netlist(config: ArrayConfig, family: str, *, progress: bool | None = None) -
                 shown.phase("yosys")
                 run("yosys", ["-s", "synthesis.ys"], folder, "yosys.log", shown.show)
                 found = json.loads((folder / CELLS).read_text())["design"]["num_cells_by_type"]
+                # Yosys' notes on where names come from are counted, too.
+                found = {name: int(count) for name, count in found.items() if name[0] != "$"}
                 text = (folder / _NETLIST).read_text()
             path.write_text(json.dumps({"verilog": text, "cells": found}))
 
