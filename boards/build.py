@@ -117,12 +117,13 @@ class _Job:
         report = self._report(folder, seconds)
         if report.clock.met:
             seconds["pack"] = self._run(flow.pack, flow.pack_options, folder, packing)
-            report = _with_bitstream(report, folder, flow.bitstream)
+            file = (folder / flow.bitstream).rename(folder / _bitstream_name(self.board))
+            report = _with_bitstream(report, file)
         (folder / REPORT).write_text(report.to_json())
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as kept:
-            for name in (*self.texts, *LOGS, REPORT, report.bitstream):
-                if name is not None and (folder / name).exists():
-                    kept.write(folder / name, name)
+            bitstream = [] if report.bitstream is None else [LOGS[-1], report.bitstream]
+            for name in [*self.texts, *LOGS[:-1], REPORT, *bitstream]:
+                kept.write(folder / name, name)
 
     def _run(self, tool: str, arguments: Sequence[str], folder: Path, log: str) -> float:
         self.progress.phase(tool)
@@ -162,9 +163,12 @@ class _Job:
         )
 
 
-def _with_bitstream(report: BuildReport, folder: Path, name: str) -> BuildReport:
-    """Name the bitstream after the board and say of it what identifies it."""
-    file = (folder / name).rename(folder / f"{report.board}{Path(name).suffix}")
+def _bitstream_name(board: Board) -> str:
+    return board.name + Path(FLOWS[board.device.family].bitstream).suffix
+
+
+def _with_bitstream(report: BuildReport, file: Path) -> BuildReport:
+    """Say of the bitstream what identifies it."""
     content = file.read_bytes()
     return dataclasses.replace(
         report,
@@ -197,6 +201,9 @@ def build(
         shown.phase("export")
         job = _Job(board, config, seed, tools, sources(board, config), shown)
         folder.mkdir(parents=True, exist_ok=True)
+        # Nobody shall take an earlier build's results for this one's.
+        for stale in (REPORT, _bitstream_name(board)):
+            (folder / stale).unlink(missing_ok=True)
         kept = cached(f"build-{job.key()}.zip", lambda path: job.make(folder, path))
         with zipfile.ZipFile(kept) as archive:
             archive.extractall(folder)

