@@ -68,6 +68,7 @@ def test_wheel_holds_models_and_harness(wheel):
     assert models
     assert models <= wheel
     assert "xnorgrid/sim/harness.cpp" in wheel
+    assert "xnorgrid/boards/estimates.json" in wheel
     cells = {f"xnorgrid/sim/cells/{path.name}" for path in (ROOT / "sim/cells").glob("*.v")}
     assert cells
     assert cells <= wheel
