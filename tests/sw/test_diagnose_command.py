@@ -118,6 +118,29 @@ def test_report_and_figures(call, trained, tmp_path):
             assert line.replace("\\|", "").count("|") == next_line.replace("\\|", "").count("|")
 
 
+def test_dropout_before_pooling_is_no_drift(trained):
+    """The largest of noisy sums is larger: what dropout recorded cannot be held against the layer."""
+    from xnorgrid import data
+    from xnorgrid.diagnose import diagnose
+    from xnorgrid.diagnose_trial import Trial
+
+    model, digits = modelfile.load(trained[0]), data.load("digits")
+    rows = model.batchnorm["conv2"].copy()
+    # The mean is one σ higher, and beta makes up for it: the thresholds are the same.
+    rows[1] += rows[0]
+    rows[2] += np.sqrt(rows[3] + model.batchnorm_eps)
+    recipe = model.provenance["recipe"]
+    for dropout, named in ((0.0, ["conv2"]), (0.1, [])):
+        noisy = dataclasses.replace(
+            model,
+            batchnorm={**model.batchnorm, "conv2": rows},
+            provenance={"recipe": {**recipe, "dropout": dropout}},
+        )
+        report = diagnose(Trial(noisy, digits.test_images, digits.test_labels))[0]
+        assert report["layers"][1]["drift"] > 0.3
+        assert report["damaged"] == named
+
+
 def test_same_seed_same_report(call, damaged):
     first = call("diagnose", damaged, "-q", "--json", "--flip", "--count", 40)
     assert first == call("diagnose", damaged, "-q", "--json", "--flip", "--count", 40)
