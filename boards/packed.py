@@ -15,6 +15,9 @@ from .toolchain import run
 
 __all__ = ["pack"]
 
+#: Options that name what is made of a routed design.
+_OUTPUTS = ("--textcfg", "--asc", "--write")
+
 
 def pack(board: Board, config: ArrayConfig, folder: Path) -> dict[str, Resource]:
     """Synthesise ``config`` for ``board`` in ``folder`` and pack it into the device's cells; count these.
@@ -27,6 +30,10 @@ def pack(board: Board, config: ArrayConfig, folder: Path) -> dict[str, Resource]
         (folder / name).write_text(text)
     synthesis, packing, _ = LOGS
     run("yosys", ["-s", SCRIPT], folder, synthesis)
-    options = [*flow.routing(board, config.clock_hz, seed=1), "--pack-only"]
-    run(flow.place_and_route, options, folder, packing)
+    options = flow.routing(board, config.clock_hz, seed=1)
+    for output in _OUTPUTS:
+        if output in options:
+            place = options.index(output)
+            del options[place : place + 2]
+    run(flow.place_and_route, [*options, "--pack-only"], folder, packing)
     return routed.resources(folder, board.device)
