@@ -100,6 +100,7 @@ def _hidden(trial: Trial, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     flat = sums.reshape(-1, layer.channels)
     # The threshold lies between two sums. An inverted channel fires below it.
     switch = layers.switching_sums(layer, amplitude) - 0.5
+    assert layer.inverted is not None
     direction = np.where(layer.inverted, -1, 1)
     bands = (np.percentile(flat, (1, 50, 99), axis=0) - switch) * direction
     drawn = {

@@ -93,7 +93,7 @@ class Examination:
             if middle.significant:
                 found.findings.append("its thresholds are far from the middle of its sums")
                 found.repairs["thresholds at the medians"] = middle
-        if not found.findings and latent is not None and norm is not None:
+        if not found.findings and not self._faults and latent is not None and norm is not None:
             continuous = self._continuous(index, latent)
             bits = layers.refitted_bits(pooled(continuous, layer), norm)
             self._not_binarised(found, self._bits(index, bits))
@@ -112,7 +112,7 @@ class Examination:
         if found.findings:
             right = trial.right_with_layer(index, restored)
             found.repairs["as recorded"] = trial.change(right)
-        else:
+        elif not self._faults:
             scores = self._continuous(index, latent)
             if trial.model.affine is not None:
                 # Gain and offset of each class are for the scale of the binary scores.
@@ -155,8 +155,10 @@ class Examination:
         norm = model.batchnorm.get(layer.name)
         if norm is not None:
             return layers.batchnorm_bits(sums, norm, model.batchnorm_eps)
+        assert layer.inverted is not None
         above = sums >= layers.switching_sums(layer, model.amplitude(index))
-        return (above ^ layer.inverted).astype(np.uint8)
+        bits: np.ndarray = (above ^ layer.inverted).astype(np.uint8)
+        return bits
 
     def _go_on(self, index: int, restored: Layer) -> None:
         """Put layer ``index`` right for the layers after it."""

@@ -84,7 +84,7 @@ def compared(figure: Figure, curves: Curves) -> None:
     left, right = figure.subplots(1, 2)
     binary, continuous = curves["pairs"]
     figures = curves["compared"]
-    left.hist2d(binary, continuous, bins=_bins(binary), norm=LogNorm(), cmap="Blues")
+    left.hist2d(binary, continuous, bins=(_edges(binary), 60), norm=LogNorm(), cmap="Blues")
     ends = np.array([binary.min(), binary.max()])
     (low, high), (bottom, top) = left.get_xlim(), left.get_ylim()
     # Where binarising changes the sign.
@@ -157,6 +157,8 @@ def _percent() -> str:
     return f"{100 * equivalent_flip_rate():.1f} %"
 
 
-def _bins(values: np.ndarray) -> int:
-    """Bins of a histogram of integers: none narrower than the step of two between sums."""
-    return int(np.clip((values.max() - values.min()) / 2, 1, 80))
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Edges of some 60 bins of sums, each as wide as a whole number of the steps of two between sums."""
+    low, high = values.min() - 1, values.max() + 1
+    width = 2 * max(1, round((high - low) / 120))
+    return np.arange(low, high + width, width)

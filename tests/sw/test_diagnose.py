@@ -164,6 +164,9 @@ def test_what_is_put_right_by_its_record_is_all_regained(examine, name, damage):
     lost = 100 * (MODEL.provenance["test_accuracy"] - report["accuracy"])
     assert hurt["points"] == pytest.approx(lost, abs=1e-9)
     assert report["damaged"] == [name]
+    # After a fault, what the other weights give would say more of the fault.
+    place = [*HIDDEN, "scores"].index(name)
+    assert ["not_binarised" in row for row in report["layers"]] == [k < place for k in range(3)]
 
 
 def test_two_damaged_layers_are_both_named(examine):
