@@ -347,7 +347,7 @@ def test_every_unsupported_layer_is_listed():
 
 
 def test_no_preset_is_large_enough():
-    model = network([600_000, 1])
+    model = network([480_000, 1])
     with pytest.raises(ModelDoesNotFit, match=re.escape("no preset is large enough; raise these")):
         compile(model, dataclasses.replace(WIDE, lanes=16, accumulator_bits=24))
 

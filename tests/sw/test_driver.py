@@ -199,7 +199,11 @@ def test_parse_identity():
             "choose another port, or load an xnorgrid bitstream",
         ),
         (identity_bytes(version=9), ProtocolMismatch, "speaks version 9 of the link"),
-        (identity_bytes() + b"x", ProtocolMismatch, "49 bytes of identity"),
+        (
+            identity_bytes() + b"x",
+            ProtocolMismatch,
+            f"{len(identity_bytes()) + 1} bytes of identity",
+        ),
         (
             identity_bytes(rows=0),
             ProtocolMismatch,

@@ -155,8 +155,11 @@ def test_discovery_at_other_rates(simulator, monkeypatch, rate):
         description = "pseudo-terminal"
 
     answer = simulated(simulator)
+    terminal = None
 
     def at_rate(received):
+        if terminal is None:
+            return b""
         speed = termios.tcgetattr(terminal.slave)[5]
         return answer(received) if speed == getattr(termios, f"B{rate}") else b""
 
