@@ -57,9 +57,10 @@ def _remedy(model: Model, config: ArrayConfig, device: Device) -> str:
         }
         # Single-ported memories for weights are larger, where there are any.
         for ports in ({}, {"weight_ports": 1}):
-            changes = ", ".join(f"{name}={value}" for name, value in {**fields, **ports}.items())
-            if estimate_array(dataclasses.replace(config, **fields, **ports), device).fits:
-                return f"on {device.title}, {changes} holds all of it"
+            changes: dict[str, Any] = {**fields, **ports}
+            if estimate_array(dataclasses.replace(config, **changes), device).fits:
+                named = ", ".join(f"{name}={value}" for name, value in changes.items())
+                return f"on {device.title}, {named} holds all of it"
     if weight_bits(model) > memory_bits(device):
         return too_large(model, device)
     named = next((name for name, board in BOARDS.items() if board.device == device), "BOARD")
