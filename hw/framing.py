@@ -19,10 +19,10 @@ __all__ = ["Deframer", "Framer"]
 class Deframer(wiring.Component):
     """Receive frames and queue those that arrived whole: length, escapes and CRC-32 are right.
 
-    Takes a byte in ``8 / crc_bits`` cycles, an END in 3 and that of a good frame in 4, also while other frames leave; queues frames whose
-    bytes on the line are WINDOW_BYTES at most, then waits. Frames that are too short, too long, badly
-    escaped or have a wrong CRC are dropped; empty ones (two ENDs) are nobody's error. Whatever came before,
-    the state after an END is always the same.
+    Takes a byte in ``8 / crc_bits`` cycles, an END in 3 and that of a good frame in 4, also while other
+    frames leave; queues frames whose bytes on the line are WINDOW_BYTES at most, then waits. Frames that are
+    too short, too long, badly escaped or have a wrong CRC are dropped; empty ones (two ENDs) are nobody's
+    error. Whatever came before, the state after an END is always the same.
 
     Parameters
     ----------

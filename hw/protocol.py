@@ -102,7 +102,8 @@ class Status(enum.Enum, shape=8):
     RANGE = 2  #: region, bank or words outside the memory; nothing was done
     UNKNOWN_OP = 3
     WRONG_SESSION = 4  #: not the session that the last IDENTIFY set; nothing was done
-    LENGTH = 5  #: the data or their length do not suit the operation; of a WRITE, whole words were done
+    #: The data or their length do not suit the operation; of a WRITE, whole words were done.
+    LENGTH = 5
 
 
 Request = data.StructLayout(

@@ -32,7 +32,9 @@ def estimate(arguments: argparse.Namespace, _: str) -> int:
     from . import planning
 
     chosen = board(arguments.board)
-    report = planning.estimate(load(arguments.model), chosen, board_options.config(arguments, chosen))
+    report = planning.estimate(
+        load(arguments.model), chosen, board_options.config(arguments, chosen)
+    )
     _print(arguments, report, estimate_text(report))
     return 0
 

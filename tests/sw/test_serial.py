@@ -155,15 +155,14 @@ def test_discovery_at_other_rates(simulator, monkeypatch, rate):
         description = "pseudo-terminal"
 
     answer = simulated(simulator)
-    terminal = None
+    ends = []
 
     def at_rate(received):
-        if terminal is None:
-            return b""
-        speed = termios.tcgetattr(terminal.slave)[5]
-        return answer(received) if speed == getattr(termios, f"B{rate}") else b""
+        speeds = [termios.tcgetattr(end)[5] for end in ends]
+        return answer(received) if getattr(termios, f"B{rate}") in speeds else b""
 
     with Terminal(at_rate) as terminal:
+        ends.append(terminal.slave)
         Port.device = terminal.port
         monkeypatch.setattr(discovery.list_ports, "comports", lambda: [Port()])
         [found] = devices(timeout=1.0)
