@@ -49,8 +49,8 @@ class RunControl(wiring.Signature):
     """Starting, stopping and observing runs; the commander is the initiator.
 
     ``start`` is 1 for one cycle, and only while ``running`` is 0; ``running`` is 1 from the next cycle on.
-    ``run`` is valid with ``start`` and stays until the run has ended. ``abort`` for one cycle returns the array to idle from any state.
-    ``clear`` for one cycle sets the counters to 0. The counters are those of
+    ``run`` is valid with ``start`` and stays until the run has ended. ``abort`` for one cycle returns the
+    array to idle from any state. ``clear`` for one cycle sets the counters to 0. The counters are those of
     :data:`~xnorgrid.hw.protocol.StatusReport`.
     """
 
