@@ -105,7 +105,7 @@ SAMPLES: tuple[Sample, ...] = (
         "ulx3s",
         _FITTED,
         22,
-        8,
+        4,
         72,
         (2, 2),
         12,
