@@ -20,8 +20,9 @@ BOARD = Board(
     # Pin 35 is the PLL's own pad.
     pll_pad=True,
     config=ArrayConfig(
-        rows=1, cols=1, lanes=8, weight_depth=512, activation_depth=256, preset_depth=128,
-        program_depth=16, accumulator_bits=12, clock_hz=24_000_000, baud=3_000_000,
+        rows=4, cols=4, lanes=16, tile_rows=4, tile_cols=4, weight_depth=16384, weight_ports=1,
+        activation_depth=256, preset_depth=256, program_depth=16, accumulator_bits=11,
+        clock_hz=36_000_000, baud=3_000_000,
     ),
     programmers=(
         Programmer(
