@@ -164,7 +164,7 @@ def pll(family: str, input_hz: int, output_hz: int) -> Pll:
     """Return the setting that makes ``output_hz`` of ``input_hz``, within :data:`TOLERANCE`.
 
     Of several the one with the highest phase detector's frequency, and with the oscillator farthest from its
-    limits.     Raises :class:`PllError` that names the nearest clocks there are.
+    limits. Raises :class:`PllError` that names the nearest clocks there are.
     """
     middle = Fraction(sum(LIMITS[family].oscillator), 2)
 

@@ -5,7 +5,7 @@ Both halves use these layouts: gateware as payload shapes, host through ``.const
 
 A frame travels as ``END body END`` with SLIP escapes (RFC 1055) in the body, and
 ``body = header, data, CRC-32 of both``. A request's header is :data:`Request`, a reply's :data:`Reply`.
-A frame with a wrong CRC or a wrong length gets no reply; the host repeats it. Repeating any request is
+A frame with a wrong CRC, or too short or too long to be one, gets no reply; the host repeats it. Repeating any request is
 harmless.
 """
 
