@@ -5,7 +5,7 @@ The picture, outside in: an :mod:`.accelerator` is a :mod:`.link` (:mod:`.uart`,
 and :mod:`.report`) and a :mod:`.core`. In the core, the :mod:`.sequencer` (:mod:`.nest`, :mod:`.counters`)
 gives a :mod:`.beat` each cycle to the :mod:`.datapath`: :mod:`.weights` (a :mod:`.row_memory` a tile row) and
 :mod:`.activations` (a :mod:`.column_memory` a column) feed the :mod:`.array` of :mod:`.tile`, :mod:`.pe` and
-:mod:`.popcount` and take back what the :mod:`.packer` makes of its results; :mod:`.host_access` travels beside.
+:mod:`.popcount` and take back what the :mod:`.packer` makes of its results; :mod:`.host_access` goes beside.
 :mod:`.memory` is made of each FPGA family's cells, :mod:`.inventory` lists them. :mod:`.config` and
 :mod:`.protocol` are what host and gateware agree on.
 """

@@ -5,8 +5,8 @@ Both halves use these layouts: gateware as payload shapes, host through ``.const
 
 A frame travels as ``END body END`` with SLIP escapes (RFC 1055) in the body, and
 ``body = header, data, CRC-32 of both``. A request's header is :data:`Request`, a reply's :data:`Reply`.
-A frame with a wrong CRC, or too short or too long to be one, gets no reply; the host repeats it. Repeating any request is
-harmless.
+A frame with a wrong CRC, or too short or too long to be one, gets no reply; the host repeats it. Repeating
+any request is harmless.
 """
 
 from __future__ import annotations
