@@ -10,7 +10,7 @@ from xnorgrid.hw.pe import ProcessingElement
 from xnorgrid.inspection import program_use
 
 
-@pytest.mark.parametrize(("lanes", "luts"), [(32, 123), (64, 207), (128, 373)])
+@pytest.mark.parametrize(("lanes", "luts"), [(32, 115), (64, 202), (128, 378)])
 def test_luts_of_a_processing_element_on_ecp5(lanes, luts):
     assert synthesise(ProcessingElement(lanes, accumulator_bits=16))["LUTs"] <= luts
 
