@@ -18,8 +18,9 @@ BOARD = Board(
     led=("led", 0),
     reset=("button", 1),
     config=ArrayConfig(
-        rows=1, cols=1, lanes=36, weight_depth=512, activation_depth=512, preset_depth=128,
-        program_depth=16, accumulator_bits=12, clock_hz=27_000_000, baud=3_000_000,
+        rows=2, cols=3, lanes=36, tile_rows=2, weight_depth=4905, activation_depth=512,
+        preset_depth=512, program_depth=32, accumulator_bits=11, clock_hz=90_000_000,
+        baud=3_000_000,
     ),
     programmers=(
         Programmer(
