@@ -87,7 +87,7 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _HELD_OUT, 10, 4, 36, (2, 2), 16),
     _sample("icesugar-pro", _FITTED, 4, 4, 36, (1, 1), 16),
     _sample("icesugar-pro", _FITTED, 4, 4, 72, (2, 2), 12),
-    _sample("icesugar-pro", _FITTED, 8, 4, 72, (2, 2), 12),
+    _sample("icesugar-pro", _FITTED, 8, 4, 72, (2, 2), 12, weight_depth=1024),
     _sample("icesugar-pro", _COUNTED, 1, 1, 18, (1, 1), 12),
     _sample("icesugar-pro", _COUNTED, 4, 4, 36, (2, 2), 16),
     _sample("icesugar-pro", _COUNTED, 8, 2, 36, (2, 2), 12),
@@ -100,7 +100,6 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _COUNTED, 4, 6, 27, (2, 1), 24),
     _sample("icesugar-pro", _COUNTED, 3, 3, 7, (1, 1), 9),
     _sample("icesugar-pro", _COUNTED, 6, 1, 36, (2, 1), 12, activation_depth=2560),
-    _sample("ulx3s", _HELD_OUT, 8, 8, 72, (2, 2), 12),
     _sample(
         "ulx3s",
         _FITTED,
