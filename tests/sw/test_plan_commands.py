@@ -90,13 +90,14 @@ def test_a_model_that_needs_more_memory_is_told_how_much(refused):
 
 
 def test_single_ported_memories_are_named_where_they_are_enough(refused):
-    message = refused(4, "estimate", "sfc", "icebreaker")
+    one = {"rows": 1, "cols": 1, "lanes": 8, "tile_rows": 1, "tile_cols": 1}
+    small = {**one, "weight_ports": 2, "weight_depth": 512, "preset_depth": 128}
+    options = [part for field in small.items() for part in ("--set", "{}={}".format(*field))]
+    message = refused(4, "estimate", "sfc", "icebreaker", *options)
     asked = message.rpartition("on Lattice iCE40UP5K, ")[2].removesuffix(" holds all of it")
-    fields = dict(field.split("=") for field in asked.split(", "))
-    assert fields["weight_ports"] == "1"
-    config = dataclasses.replace(
-        board("icebreaker").config, **{name: int(value) for name, value in fields.items()}
-    )
+    fields = {name: int(value) for name, value in (field.split("=") for field in asked.split(", "))}
+    assert fields["weight_ports"] == 1
+    config = dataclasses.replace(board("icebreaker").config, **{**small, **fields})
     assert len(compile(load("sfc"), config).segments) == 1
     assert estimate(config, DEVICES["up5k"]).fits
 
