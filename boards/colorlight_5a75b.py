@@ -26,8 +26,9 @@ BOARD = Board(
     led=None,
     reset=None,
     config=ArrayConfig(
-        rows=2, cols=2, lanes=36, weight_depth=2048, activation_depth=1024, preset_depth=512,
-        clock_hz=40_000_000, baud=1_000_000,
+        rows=4, cols=4, lanes=72, tile_rows=2, tile_cols=2, weight_depth=2048,
+        activation_depth=1024, preset_depth=512, accumulator_bits=12, clock_hz=100_000_000,
+        baud=1_000_000,
     ),
     programmers=(
         Programmer(
