@@ -32,7 +32,7 @@ CONFIG = ArrayConfig(
 #: is of no consequence.
 PARITY = re.compile(
     r"(LUT4 #\(\s*\.(?:LUT_)?INIT\(16'h)(6996|9669|5aa5|a55a|3cc3|c33c|6666|9999|5a5a|a5a5|3c3c|c3c3)"
-    r"(\)\s*\) \\core\.array\.tile_\w+\.pe_\w+\.)"
+    r"(\)\s*\) \\core\.datapath\.array\.tile_\w+\.pe_\w+\.)"
 )
 
 

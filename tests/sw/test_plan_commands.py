@@ -114,7 +114,8 @@ def test_an_array_that_the_device_has_no_room_for(refused):
     message = refused(
         4, "estimate", "digits", "icesugar-pro", "--set", "rows=40", "--set", "cols=40"
     )
-    assert message.startswith("40 x 40 x 36 lanes do not fit Lattice LFE5U-25F: ")
+    lanes = board("icesugar-pro").config.lanes
+    assert message.startswith(f"40 x 40 x {lanes} lanes do not fit Lattice LFE5U-25F: ")
     assert "LUTs are needed (estimated within" in message
 
 
