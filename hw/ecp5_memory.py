@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
-from .memory_cells import Cell
+from .memory_cells import Cell, port_enables
 
 __all__ = ["LATENCY", "SHAPES", "cell_instance"]
 
@@ -35,16 +35,11 @@ def cell_instance(
     ``enables`` has one bit a granule; addresses and data are as wide as the cell's. A word of 36 bits uses
     the data pins of both ports, its low half those of port A.
     """
-    # One enable for the whole cell is the port's, with all byte enables at 1: three wires less.
-    shared = all(enable is enables[0] for enable in enables)
-    bytes_enabled = [Const(1)] * len(enables) if shared else enables
-    # The address is that of a bit: pins below the word's are byte enables when writing.
-    below = 14 - cell.address_bits
-    byte_enables = Cat(*bytes_enabled) if cell.width >= 18 else Const(0, 0)
+    write_enable, below = port_enables(cell, enables)
     padded_data = Cat(write_data, Const(0, 36))
     buses = {
-        "i_ADA": Cat(byte_enables, Const(0, below - len(byte_enables)), write_address),
-        "i_ADB": Cat(Const(0, below), read_address),
+        "i_ADA": Cat(below, write_address),
+        "i_ADB": Cat(Const(0, len(below)), read_address),
         "i_DIA": padded_data[:18],
         "i_DIB": padded_data[18:36],
         "i_CSA": Const(0, 3),
@@ -72,7 +67,7 @@ def cell_instance(
         p_GSR="DISABLED",
         i_CLKA=ClockSignal(),
         i_CLKB=ClockSignal(),
-        i_CEA=enables[0] if shared else Const(1),
+        i_CEA=write_enable,
         i_CEB=Const(1),
         i_WEA=Const(1),
         i_WEB=Const(0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Signal, Value
 
-from .memory_cells import Cell
+from .memory_cells import Cell, port_enables
 
 __all__ = ["LATENCY", "SHAPES", "cell_instance"]
 
@@ -32,11 +32,7 @@ def cell_instance(
 
     ``enables`` has one bit a granule; addresses and data are as wide as the cell's.
     """
-    shared = all(enable is enables[0] for enable in enables)
-    bytes_enabled = [Const(1)] * len(enables) if shared else enables
-    # The address is that of a bit: pins below the word's are byte enables when writing.
-    below = 14 - cell.address_bits
-    byte_enables = Cat(*bytes_enabled) if cell.width >= 18 else Const(0, 0)
+    write_enable, below = port_enables(cell, enables)
     unused = Signal(36 - cell.width)
     # Contents that are not named do not get into the bitstream.
     contents = {f"p_INIT_RAM_{i:02X}": Const(0, 288) for i in range(64)}
@@ -50,7 +46,7 @@ def cell_instance(
         p_RESET_MODE="SYNC",
         i_CLKA=ClockSignal(),
         i_CLKB=ClockSignal(),
-        i_CEA=enables[0] if shared else Const(1),
+        i_CEA=write_enable,
         # Without an output register, its enable has to equal that of the port.
         i_CEB=Const(1),
         i_OCE=Const(1),
@@ -58,8 +54,8 @@ def cell_instance(
         i_RESETB=Const(0),
         i_BLKSELA=Const(0, 3),
         i_BLKSELB=Const(0, 3),
-        i_ADA=Cat(byte_enables, Const(0, below - len(byte_enables)), write_address),
-        i_ADB=Cat(Const(0, below), read_address),
+        i_ADA=Cat(below, write_address),
+        i_ADB=Cat(Const(0, len(below)), read_address),
         i_DI=Cat(write_data, Const(0, 36))[:36],
         o_DO=Cat(read_data, unused),
         **contents,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Arrangement", "Cell", "arrange"]
+from amaranth.hdl import Cat, Const, Value
+
+__all__ = ["Arrangement", "Cell", "arrange", "port_enables"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,19 @@ def arrange(shapes: Sequence[Cell], width: int, depth: int, parts: int) -> Arran
         )
 
     return min(map(arrangement, shapes), key=lambda option: (option.cells, option.banks))
+
+
+def port_enables(cell: Cell, enables: Sequence[Value]) -> tuple[Value, Value]:
+    """Return the enable of a write port of 18 kbit, and what its address pins below the word's are given.
+
+    The port's address of 14 bits is that of a bit; of wide words the pins below are byte enables. One enable
+    for the whole cell is the port's, with all byte enables at 1: three wires less.
+    """
+    shared = all(enable is enables[0] for enable in enables)
+    bytes_enabled = [Const(1)] * len(enables) if shared else enables
+    byte_enables = Cat(*bytes_enabled) if cell.width >= 18 else Const(0, 0)
+    below = 14 - cell.address_bits
+    return (
+        enables[0] if shared else Const(1),
+        Cat(byte_enables, Const(0, below - len(byte_enables))),
+    )
