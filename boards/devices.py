@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xnorgrid.hw.library import TECHNOLOGIES
+
 __all__ = ["DEVICES", "FAMILIES", "Device"]
 
 #: Families that bitstreams are made for.
-FAMILIES = ("ecp5", "ice40", "gowin")
+FAMILIES = tuple(name for name in TECHNOLOGIES if name != "generic")
 
 
 @dataclass(frozen=True, kw_only=True)
