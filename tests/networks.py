@@ -83,7 +83,11 @@ def random_config(rng, model, **fields):
         least = _least(model, config, name, streamed)
         slack = int(rng.choice([0, 0, 1, rng.integers(0, 50)]))
         value = min(least + slack, getattr(config, name))
-        config = dataclasses.replace(config, **{name: value})
+        larger = dataclasses.replace(config, **{name: value})
+        # Somewhat larger memories may, rarely, be divided into worse segments.
+        if not fits(model, larger, streamed=streamed):
+            larger = dataclasses.replace(config, **{name: least})
+        config = larger
     return config
 
 

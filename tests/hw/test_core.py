@@ -139,10 +139,8 @@ def test_dense_networks_layer_by_layer(shape):
 def test_random_networks_on_random_arrays(case):
     """Convolutions of all kinds; some have weights that are streamed."""
     rng = np.random.default_rng(new_seed() + case)
-    model = config = None
-    while config is None or not networks.fits(model, config):
-        model = networks.random_network(rng, operations=3_000)
-        config = networks.random_config(rng, model)
+    model = networks.random_network(rng, operations=3_000)
+    config = networks.random_config(rng, model)
     program = compile(model, config, keep_layers=True)
     passes = min(2, program.max_passes)
     assert_computes(program, networks.random_images(rng, model, passes * config.cols))

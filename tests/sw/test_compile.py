@@ -79,11 +79,8 @@ def assert_computes(program, images):
 
 def drawn(rng):
     """A random network and a configuration that it fits."""
-    while True:
-        model = networks.random_network(rng, operations=20_000)
-        config = networks.random_config(rng, model)
-        if config is not None and networks.fits(model, config):
-            return model, config
+    model = networks.random_network(rng, operations=20_000)
+    return model, networks.random_config(rng, model)
 
 
 @pytest.mark.parametrize("case", range(60))
