@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .bus import MemoryBus
 from .config import ArrayConfig
 from .protocol import Region
+from .responder import Responder
 
 __all__ = ["HostAccess", "column_access_layout", "read_bits", "row_access_layout"]
 
@@ -87,38 +88,30 @@ class HostAccess(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.responder = responder = Responder(self.config, self.read_cycles)
+        connect(m, flipped(self.memory), responder.memory)
         bus, rows, columns = self.memory, self.rows, self.columns
         # Regions are told apart by two bits: the initiator only asks for those that exist.
         region = bus.region.as_value()[:2]
         weights, presets, activations = (
             region == of.value for of in (Region.WEIGHTS, Region.PRESETS, Region.ACTIVATIONS)
         )
-        transfer = bus.valid & bus.ready
-        write = bus.valid & bus.write & ~self.reading
         m.d.comb += [
-            bus.ready.eq(~self.reading & ~(self.packing & activations & bus.write)),
-            rows.write.eq(write),
-            rows.read.eq(self.reading),
+            responder.hold.eq(self.packing & activations),
+            self.reading.eq(responder.reading),
+            rows.write.eq(responder.store),
+            rows.read.eq(responder.reading),
             rows.weights.eq(weights),
             rows.presets.eq(presets),
             rows.row.eq(1 << bus.bank[: (self.config.rows - 1).bit_length()]),
             rows.address.eq(bus.address),
             rows.data.eq(bus.write_data),
-            columns.write.eq(write & activations & ~self.packing),
-            columns.read.eq(self.reading),
+            columns.write.eq(responder.store & activations),
+            columns.read.eq(responder.reading),
             columns.column.eq(
                 Mux(activations, 1 << bus.bank[: (self.config.cols - 1).bit_length()], 0)
             ),
             columns.data.eq(bus.write_data),
-            bus.read_data.eq(self.read_data),
+            responder.memory.read_data.eq(self.read_data),
         ]
-
-        left = Signal(range(self.read_cycles + 1))
-        with m.If(transfer & ~bus.write):
-            m.d.sync += [self.reading.eq(1), left.eq(self.read_cycles)]
-        with m.Elif(self.reading):
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
-                m.d.comb += bus.read_valid.eq(1)
-                m.d.sync += self.reading.eq(0)
         return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from .library import place, technology_of
 from .memory_cells import Arrangement, arrange
 from .pipeline import delayed
 
-__all__ = ["BankReader", "BlockMemory", "arrangement", "memory_cells", "place_memory"]
+__all__ = ["BlockMemory", "arrangement", "memory_cells", "place_memory"]
 
 _FAMILIES: dict[str, Any] = {"ecp5": ecp5_memory, "ice40": ice40_memory, "gowin": gowin_memory}
 
@@ -191,71 +191,3 @@ def place_memory(
         f"memory_{depth}x{width}{kind}",
         lambda: BlockMemory(width, depth, parts, single_port=single_port),
     )
-
-
-class BankReader(wiring.Component):
-    """Host reads from a group of banks whose read addresses travel down a delay line.
-
-    Accepts one read at a time, drives its address until every bank has seen it, and signals when the
-    banks' data is valid.
-
-    Parameters
-    ----------
-    cycles : :class:`int`
-        Cycles from an address at the head of the delay line to the data of the last bank.
-
-    Members
-    -------
-    request : In(1)
-        A read transfer happens; ``bank`` and ``address`` are valid with it.
-    bank, address : In(16)
-    active : Out(1)
-        ``held_address`` is to be given to the banks in place of the array's.
-    held_bank, held_address : Out(16)
-    valid : Out(1)
-        For one cycle, ``cycles`` + 1 cycles after the transfer: the held bank's data is there.
-    """
-
-    def __init__(self, cycles: int) -> None:
-        self.cycles = cycles
-        super().__init__(
-            {
-                "request": In(1),
-                "bank": In(16),
-                "address": In(16),
-                "active": Out(1),
-                "held_bank": Out(16),
-                "held_address": Out(16),
-                "valid": Out(1),
-            }
-        )
-
-    def serve(self, m: Module, bus: Any, write_waits: ValueLike = 0) -> None:
-        """Take reads from the memory bus ``bus``, and its writes unless ``write_waits``.
-
-        The user of the reader gives ``bus.read_data`` and carries the writes out.
-        """
-        m.d.comb += [
-            bus.ready.eq(~self.active & ~(bus.write & write_waits)),
-            self.request.eq(bus.valid & bus.ready & ~bus.write),
-            self.bank.eq(bus.bank),
-            self.address.eq(bus.address),
-            bus.read_valid.eq(self.valid),
-        ]
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        left = Signal(range(self.cycles + 1))
-        with m.If(self.request):
-            m.d.sync += [
-                self.active.eq(1),
-                self.held_bank.eq(self.bank),
-                self.held_address.eq(self.address),
-                left.eq(self.cycles),
-            ]
-        with m.Elif(self.active):
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
-                m.d.comb += self.valid.eq(1)
-                m.d.sync += self.active.eq(0)
-        return m

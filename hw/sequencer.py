@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .beat import beat_layout
 from .bus import MemoryBus, RunControl
 from .config import ArrayConfig
 from .counters import RunCounters
-from .memory import BankReader, BlockMemory
+from .memory import BlockMemory
 from .nest import FIRST_SLOT, SLOTS, LoopNest
 from .packer import Result
 from .pe import Accumulate
 from .pipeline import delayed
 from .protocol import Instruction
+from .responder import Responder
 
 __all__ = ["Sequencer", "Timing"]
 
@@ -286,16 +287,16 @@ class Sequencer(wiring.Component):
         m.submodules.program = program = BlockMemory(
             32, self.config.program_depth * _INSTRUCTION_WORDS
         )
-        m.submodules.reader = reader = BankReader(BlockMemory.latency)
+        m.submodules.responder = responder = Responder(self.config, BlockMemory.latency)
+        connect(m, flipped(self.memory), responder.memory)
         bus = self.memory
-        reader.serve(m, bus)
         fetch_address = Signal.like(program.read_address, reset_less=True)
         m.d.comb += [
-            program.write.eq(bus.valid & bus.ready & bus.write),
+            program.write.eq(responder.store),
             program.write_address.eq(bus.address),
             program.write_data.eq(bus.write_data),
-            bus.read_data.eq(program.read_data),
-            program.read_address.eq(Mux(reader.active, reader.held_address, fetch_address)),
+            responder.memory.read_data.eq(program.read_data),
+            program.read_address.eq(Mux(responder.reading, bus.address, fetch_address)),
         ]
         return fetch_address, program.read_data
 
