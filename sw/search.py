@@ -55,6 +55,8 @@ class Found:
     candidates: list[Candidate]
     #: Configurations that were estimated.
     tried: int
+    #: The fastest clock expected of any array that holds the model; ``None`` if no array does.
+    fastest_hz: float | None
 
 
 def search(
@@ -62,21 +64,23 @@ def search(
     board: Board,
     *,
     ceiling: float = ROUTABLE,
+    least_hz: float = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Rank the arrays that hold all of ``model`` on ``board`` by images/s of the core.
 
     Tries rows, lanes and tile shapes, each with as many columns as the device takes, with up to ``ceiling``
-    of its LUTs and flip-flops. Clock and line of the configurations are those of the board's own.
-    ``progress`` is told how many of how many numbers of rows are done. No candidates if the device cannot
-    hold the model.
+    of its LUTs and flip-flops and an estimated clock of ``least_hz`` or more. Clock and line of the
+    configurations are those of the board's own. ``progress`` is told how many of how many numbers of rows
+    are done. No candidates if the device cannot hold the model, or not at this clock.
     """
-    best, tried = [], 0
+    best, tried, fastest_hz = [], 0, 0.0
+    limits = _Limits(board.device, ceiling, least_hz)
     widest = max(layer.channels for layer in model.layers)
     longest = max(layer.fan_in for layer in model.layers)
     device = board.device
     if weight_bits(model) > memory_bits(device):
-        return Found([], 0)
+        return Found([], 0, None)
     rows_tried = [rows for rows in _ROWS if rows <= widest]
     for done, rows in enumerate(rows_tried):
         if progress:
@@ -92,66 +96,100 @@ def search(
             except ModelDoesNotFit:
                 continue
             shape = needed.smallest(shape)
-            candidates = [
-                candidate
-                for ports in ((1, 2) if device.sprams else (2,))
-                for candidate in _columns(
-                    needed, dataclasses.replace(shape, weight_ports=ports), board, ceiling
-                )
-            ]
+            candidates: list[Candidate] = []
+            for narrowest in _narrowest(shape, board):
+                if limits.room_for(narrowest):
+                    fastest_hz = max(fastest_hz, narrowest.clock_hz)
+                    candidates += _columns(needed, narrowest, limits)
             tried += len(candidates)
             if candidates:
                 best.append(max(candidates, key=lambda candidate: candidate.images_per_second))
     best.sort(key=lambda candidate: -candidate.images_per_second)
-    return Found(best, tried)
+    return Found(best, tried, fastest_hz or None)
 
 
-def _columns(
-    needed: Needs, shape: ArrayConfig, board: Board, ceiling: float
-) -> Iterator[Candidate]:
-    """Candidates of ``shape``'s rows and lanes: for each tile shape the most columns that fit, and fewer.
+@dataclass(frozen=True)
+class _Limits:
+    """How much of ``device`` an array may take, and the least clock that is to be expected of it."""
 
-    ``shape`` has one column.
-    """
-    if not estimate(shape, board.device).fits:
-        return
-    shape = grown(shape, "activation_depth", board)
-    for tile_rows, tile_cols in _TILES:
-        if shape.rows % tile_rows:
+    device: Device
+    #: Share of LUTs and flip-flops.
+    ceiling: float
+    least_hz: float
+
+    def cells(self, name: str, resource: Resource) -> float:
+        """How many of ``resource`` may be used."""
+        return resource.total * (self.ceiling if name in ("lut4", "flip_flop") else 1)
+
+    def room_for(self, found: Estimate) -> bool:
+        """Whether the device has room for it."""
+        return all(
+            resource.used <= self.cells(name, resource)
+            for name, resource in found.resources.items()
+        )
+
+    def hold(self, found: Estimate) -> bool:
+        """Whether the device has room for it, and it reaches the clock."""
+        return found.clock_hz >= self.least_hz and self.room_for(found)
+
+
+def _narrowest(shape: ArrayConfig, board: Board) -> Iterator[Estimate]:
+    """Estimates of ``shape``, which has one column, with each kind of memories and tiles: one tile wide."""
+    for ports in (1, 2) if board.device.sprams else (2,):
+        ported = dataclasses.replace(shape, weight_ports=ports)
+        if not estimate(ported, board.device).fits:
             continue
-        tiled = dataclasses.replace(shape, cols=tile_cols, tile_rows=tile_rows, tile_cols=tile_cols)
-        most = _most(tiled, board.device, ceiling)
-        for share in (1.0, 0.8, 0.6):
-            tiles = int(most * share)
-            if tiles:
-                config = dataclasses.replace(tiled, cols=tile_cols * tiles)
-                rest = timing(config)
-                cycles = needed.cycles_per_image(config, rest.turnaround, rest.overhead)
-                yield Candidate(config, estimate(config, board.device), cycles)
+        ported = grown(ported, "activation_depth", board)
+        for rows, cols in _TILES:
+            if shape.rows % rows == 0:
+                tiled = dataclasses.replace(ported, cols=cols, tile_rows=rows, tile_cols=cols)
+                yield estimate(tiled, board.device)
 
 
-def _most(tiled: ArrayConfig, device: Device, ceiling: float) -> int:
-    """Most tile columns of ``tiled``, which has one, that fit ``device`` within ``ceiling``."""
+def _columns(needed: Needs, narrowest: Estimate, limits: _Limits) -> Iterator[Candidate]:
+    """Candidates with the tiles of ``narrowest``, which is one tile wide: the most that fit, and fewer."""
+    most = _most(narrowest, limits)
+    for share in (1.0, 0.8, 0.6):
+        tiles = int(most * share)
+        if tiles:
+            found = _widened(narrowest, tiles)
+            rest = timing(found.config)
+            yield Candidate(
+                found.config,
+                found,
+                needed.cycles_per_image(found.config, rest.turnaround, rest.overhead),
+            )
 
-    def limit(name: str, resource: Resource) -> float:
-        return resource.total * (ceiling if name in ("lut4", "flip_flop") else 1)
 
-    def of(tiles: int) -> dict[str, Resource]:
-        return estimate(dataclasses.replace(tiled, cols=tiles * tiled.tile_cols), device).resources
-
-    one, many = of(1), of(_FAR)
+def _most(narrowest: Estimate, limits: _Limits) -> int:
+    """The most tile columns within ``limits``; 0 if ``narrowest``, which has one, is not."""
+    if not limits.hold(narrowest):
+        return 0
+    # Resources are linear in columns, but for rounding.
+    far = _widened(narrowest, _FAR).resources
     most = _FAR
-    for name, resource in one.items():
-        room = limit(name, resource) - resource.used
-        slope = (many[name].used - resource.used) / (_FAR - 1)
-        if room < 0:
-            return 0
+    for name, resource in narrowest.resources.items():
+        slope = (far[name].used - resource.used) / (_FAR - 1)
         if slope:
+            room = limits.cells(name, resource) - resource.used
             most = min(most, 1 + int(room / slope))
-    # Everything is linear in columns, but for rounding.
-    while most and any(used.used > limit(name, used) for name, used in of(most).items()):
-        most -= 1
-    return most
+    if limits.hold(_widened(narrowest, most)):
+        return most
+    # More columns take more cells, and more cells make the clock slower.
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if limits.hold(_widened(narrowest, middle)):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _widened(narrowest: Estimate, tiles: int) -> Estimate:
+    """What ``narrowest``, which is one tile wide, comes to with this many tile columns."""
+    config = narrowest.config
+    return estimate(dataclasses.replace(config, cols=tiles * config.tile_cols), narrowest.device)
 
 
 def grown(config: ArrayConfig, field: str, board: Board) -> ArrayConfig:
