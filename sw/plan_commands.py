@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from . import board_options, options
 from .image_choice import CommandError
 from .modelfile import load
-from .plan_text import estimate_text, tune_text
+from .plan_text import estimate_text, missed_clock, tune_text
 
 __all__ = ["add_estimate", "add_tune", "estimate", "tune"]
 
-#: Exit status when no candidate could be built.
+#: Exit status when no candidate could be built, or none that was reaches the clock asked for.
 _NOTHING = 4
 
 
@@ -57,6 +58,10 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--clock", type=_megahertz, default=0, metavar="MHZ",
+        help="only arrays that are expected to reach this clock (default: whatever is fastest)",
+    )  # fmt: skip
+    parser.add_argument(
         "--folder", type=Path, default=Path("build/tune"), metavar="DIR",
         help="where builds go (default: %(default)s)",
     )  # fmt: skip
@@ -85,6 +90,7 @@ def tune(arguments: argparse.Namespace, _: str) -> int:
         jobs=arguments.jobs,
         folder=arguments.folder,
         ceiling=arguments.ceiling / 100,
+        least_hz=arguments.clock * 1e6,
         progress=False if arguments.quiet else None,
     )
     if report["winner"] is not None:
@@ -92,7 +98,7 @@ def tune(arguments: argparse.Namespace, _: str) -> int:
         out.write_text(json.dumps(report["winner"]["config"], indent=2) + "\n")
         report["file"] = str(out)
     _print(arguments, report, tune_text(report))
-    return 0 if report["winner"] is not None else _NOTHING
+    return 0 if report["winner"] is not None and not missed_clock(report) else _NOTHING
 
 
 def _percent(text: str) -> int:
@@ -100,6 +106,17 @@ def _percent(text: str) -> int:
     if value > 100:
         raise argparse.ArgumentTypeError(f"{value} is more than 100 percent")
     return value
+
+
+def _megahertz(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError
+    return value
+
+
+# What argparse calls it.
+_megahertz.__name__ = "clock in MHz"
 
 
 def _print(arguments: argparse.Namespace, report: Any, text: str) -> None:

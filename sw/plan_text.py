@@ -7,7 +7,7 @@ from typing import Any
 
 from .columns import pairs, rate, table, weights
 
-__all__ = ["estimate_text", "tune_text"]
+__all__ = ["estimate_text", "missed_clock", "tune_text"]
 
 _RESOURCES = {
     "lut4": "LUTs", "flip_flop": "flip-flops", "block_ram": "block RAMs", "spram": "SPRAMs",
@@ -67,18 +67,21 @@ def estimate_text(report: Mapping[str, Any]) -> str:
 def tune_text(report: Mapping[str, Any]) -> str:
     """The best candidates, estimated and routed, and the winner."""
     rows = [_candidate(row) for row in report["candidates"]]
+    least = report["least_clock_hz"]
     lines = [
-        f"{report['model']} on {report['board']} ({report['device']}): {report['tried']:,} arrays estimated",
+        f"{report['model']} on {report['board']} ({report['device']}): {report['tried']:,} arrays "
+        + (f"of {least / 1e6:g} MHz or more estimated" if least else "estimated"),
         "",
         *table(
             [
-                "array", "tile", "block RAMs", "cycles/image", "LUTs", "routed", "MHz", "routed",
-                "images/s", "routed",
+                "array", "tile", "block RAMs", "cycles/image", "LUTs", "routed", "ops/LUT", "routed",
+                "MHz", "routed", "images/s", "routed",
             ],
             rows,
         ),
         "",
         "images/s are the core's, without the link; columns without 'routed' are estimates",
+        "ops/LUT: binary operations, an XNOR and an addition a lane, per cycle and LUT of the whole design",
     ]  # fmt: skip
     lines += [
         f"{_array(row['config'])}: {row['problem']}"
@@ -87,9 +90,7 @@ def tune_text(report: Mapping[str, Any]) -> str:
     ]
     winner = report["winner"]
     if winner is None:
-        return "\n".join(
-            [*lines, "", "none of these could be built: lower --ceiling, or build more"]
-        )
+        return "\n".join([*lines, "", _without_winner(report)])
     clock = winner["config"]["clock_hz"]
     lines += ["", f"winner: {_array(winner['config'])}"]
     if "routed_hz" in winner:
@@ -101,8 +102,29 @@ def tune_text(report: Mapping[str, Any]) -> str:
         lines.append(
             f"nothing was built: {rate(winner['images_per_second_estimated'])} images/s by estimate"
         )
+    if missed_clock(report):
+        lines.append(
+            f"no array that was built reaches {least / 1e6:g} MHz: clocks are estimated within "
+            f"{winner['clock_error']:.0%}; ask for a higher one, or build more"
+        )
     lines.append(f"xnorgrid build {report['board']} --config {report['file']}")
     return "\n".join(lines)
+
+
+def missed_clock(report: Mapping[str, Any]) -> bool:
+    """Whether the winner of a search was routed and is slower than the clock that was asked for."""
+    winner, least = report["winner"], report["least_clock_hz"]
+    return winner is not None and "routed_hz" in winner and winner["routed_hz"] < (least or 0)
+
+
+def _without_winner(report: Mapping[str, Any]) -> str:
+    """Why there is none, and what to do."""
+    if any("routed" in row for row in report["candidates"]):
+        return (
+            "the fastest of these missed every clock that its routing had allowed: give one of them a lower "
+            f"one with xnorgrid build {report['board']} --set clock_hz=HZ"
+        )
+    return "none of these could be built: lower --ceiling, or build more"
 
 
 def _candidate(row: Mapping[str, Any]) -> list[str]:
@@ -114,6 +136,8 @@ def _candidate(row: Mapping[str, Any]) -> list[str]:
         f"{row['cycles_per_image']:,.1f}",
         f"{row['resources']['lut4']['used']:,}",
         f"{routed['lut4']:,}" if routed else "-",
+        f"{row['operations_per_lut_per_cycle_estimated']:.2f}",
+        f"{row['operations_per_lut_per_cycle_routed']:.2f}" if routed else "-",
         f"{row['estimated_clock_hz'] / 1e6:.0f}",
         f"{row['routed_hz'] / 1e6:.0f}" if routed else "-",
         rate(row["images_per_second_estimated"]),

@@ -18,7 +18,7 @@ from .inspection import fit
 from .model import Model
 from .needs import needs
 from .placement import ModelDoesNotFit, UnsupportedLayers
-from .segments import plan
+from .segments import plan, preset_remedy
 
 __all__ = ["check_fits", "estimate", "figures", "memory_bits", "too_large", "weight_bits"]
 
@@ -42,7 +42,9 @@ def check_fits(config: ArrayConfig, device: Device, model: Model | None = None) 
             remedy = _remedy(model, config, device)
             raise UnsupportedLayers(f"{head}; {remedy}: {lines}", error.problems) from None
         except ModelDoesNotFit as error:
-            raise ModelDoesNotFit(f"{error}; {_remedy(model, config, device)}") from None
+            # Presets are the arrays of simulated boards: no remedy on this one.
+            fact = f"{error}".removesuffix(f"; {preset_remedy(model)}")
+            raise ModelDoesNotFit(f"{fact}; {_remedy(model, config, device)}") from None
     return found
 
 

@@ -47,6 +47,11 @@ class Candidate:
         """Of the core at the estimated clock: without the line to the host."""
         return self.estimate.clock_hz / self.cycles_per_image
 
+    @property
+    def operations_per_lut(self) -> float:
+        """Binary operations (an XNOR and an addition a lane) per cycle for each LUT4 of the whole design."""
+        return 2 * self.config.lane_count / self.estimate.resources["lut4"].used
+
 
 @dataclass(frozen=True)
 class Found:

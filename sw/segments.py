@@ -12,7 +12,7 @@ from .instructions import Part, Region, Step, border_steps, regions
 from .model import Model
 from .placement import RESERVED_WORDS, LayerPlace, ModelDoesNotFit, place
 
-__all__ = ["Placed", "Plan", "plan"]
+__all__ = ["Placed", "Plan", "plan", "preset_remedy"]
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _cut(model: Model, config: ArrayConfig, places: tuple[LayerPlace, ...]) -> I
                     f"{smallest.weight_words} words of weights, {_preset_words(smallest)} of presets and "
                     f"{_step_count(smallest)} instructions, but a segment has {weight_half} (half of "
                     f"weight_depth), {preset_half} (half of preset_depth) and {config.program_depth} "
-                    f"(program_depth); {_remedy(model)}"
+                    f"(program_depth); {preset_remedy(model)}"
                 )
     yield segment
 
@@ -211,12 +211,12 @@ def _too_many_activations(model, config, places, frame, keep_layers) -> str:
         f"({need - config.activation_depth} short), most of it by layer {most.layer.name!r}, which takes "
         f"{most.source.size} words and makes {most.result.size}; "
         + ("without the results of all layers it may do; " if keep_layers else "")
-        + _remedy(model)
+        + preset_remedy(model)
     )
 
 
-def _remedy(model: Model) -> str:
-    """Which preset would do, as the end of a message."""
+def preset_remedy(model: Model) -> str:
+    """Which preset would do: the end of the message of what :func:`plan` raises for its memories."""
     fitting = [repr(name) for name, config in PRESETS.items() if _fits(model, config)]
     if fitting:
         return f"preset {' or '.join(fitting)} would do"

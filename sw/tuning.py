@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,20 @@ from .placement import ModelDoesNotFit
 from .planning import figures, too_large
 from .search import DEPTHS, Candidate, grown, search
 
-__all__ = ["tune"]
+__all__ = ["ClockOutOfReach", "tune"]
 
 #: Candidates that are listed, built or not.
 _LISTED = 8
+#: Candidates are built for a clock above the estimated one, so that routing does not stop at the estimate.
+_AIM = 1.1
 #: Builds of the winner with ever slower clocks, until one is met.
 _CLOCK_TRIES = 4
 #: The first of them aims a little below the routed clock, which another clock's UART shifts.
 _MARGIN = 0.99
+
+
+class ClockOutOfReach(ModelDoesNotFit):
+    """Arrays hold the model, but none is expected to reach the clock that was asked for."""
 
 
 def tune(
@@ -39,14 +46,17 @@ def tune(
     jobs: int,
     folder: Path,
     ceiling: float,
+    least_hz: float = 0,
     progress: bool | None = None,
 ) -> dict[str, Any]:
     """Search the arrays that hold ``model`` on ``board``, build the ``builds`` best, and name the fastest.
 
-    Builds go to folders below ``folder``, ``jobs`` at a time; what was built before comes from the cache, so
-    that a search that was interrupted goes on where it was. The winner is built once more with the
-    fastest clock that its routing allows. Without builds it is the first by estimate. Raises
-    :class:`ModelDoesNotFit` if no array of the device holds the model.
+    Only arrays within ``ceiling`` of the board's LUTs and flip-flops, and expected to reach ``least_hz``, are
+    candidates. Builds go to folders below ``folder``, ``jobs`` at a time; what was built before comes from
+    the cache, so that a search that was interrupted goes on where it was. Which is the fastest is decided
+    by routed clocks, among those that reach ``least_hz`` if there are any. The winner is built once more with
+    the fastest clock that its routing allows. Without builds it is the first by estimate. Raises
+    :class:`ModelDoesNotFit` if no array of the device holds the model, and :class:`ClockOutOfReach`.
     """
     hidden = None if progress is None else not progress
     with tqdm(desc="search", unit=" rows", disable=hidden, leave=False) as bar:
@@ -55,17 +65,23 @@ def tune(
             bar.total = total
             bar.update(done - bar.n)
 
-        found = search(model, board, ceiling=ceiling, progress=told)
+        found = search(model, board, ceiling=ceiling, least_hz=least_hz, progress=told)
     candidates = [
         _finished(one, board) for one in _distinct(found.candidates, max(builds, _LISTED))
     ]
-    if not candidates:
+    if found.fastest_hz is None:
         raise ModelDoesNotFit(
             f"model {model.name!r}: no array within {ceiling:.0%} of {board.title} holds it: "
             f"{too_large(model, board.device)}"
         )
+    if not candidates:
+        fastest = math.floor(found.fastest_hz / 1e5) / 10
+        raise ClockOutOfReach(
+            f"model {model.name!r}: of the arrays within {ceiling:.0%} of {board.title} that hold it, none "
+            f"is expected to reach {least_hz / 1e6:g} MHz, the fastest {fastest:g} MHz; ask for that or less"
+        )
     rows = [_described(candidate) for candidate in candidates]
-    tasks = [_task(board, candidate.config, folder) for candidate in candidates[:builds]]
+    tasks = [_task(board, _aimed(board, candidate), folder) for candidate in candidates[:builds]]
     routed: list[tuple[float, Candidate]] = []
     with tqdm(desc="builds", total=len(tasks), unit="", disable=hidden, leave=False) as bar:
         for outcome in build_all(tasks, jobs) if tasks else ():
@@ -78,9 +94,10 @@ def tune(
         "model": model.name,
         "board": board.name,
         "device": board.device.name,
+        "least_clock_hz": least_hz or None,
         "tried": found.tried,
         "candidates": rows,
-        "winner": _winner(board, candidates[0], routed, folder) if builds else rows[0],
+        "winner": _winner(board, routed, folder, least_hz) if builds else rows[0],
     }
 
 
@@ -104,6 +121,11 @@ def _finished(candidate: Candidate, board: Board) -> Candidate:
     return dataclasses.replace(candidate, config=config, estimate=estimate(config, board.device))
 
 
+def _aimed(board: Board, candidate: Candidate) -> ArrayConfig:
+    """The configuration of ``candidate`` with the clock that routing is to aim at."""
+    return at_most(board, candidate.config, _AIM * candidate.estimate.clock_hz)
+
+
 def _task(board: Board, config: ArrayConfig, folder: Path) -> Task:
     name = (
         f"{board.name}-{config.rows}x{config.cols}x{config.lanes}"
@@ -118,6 +140,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
         **figures(candidate.estimate),
         "cycles_per_image": candidate.cycles_per_image,
         "images_per_second_estimated": candidate.images_per_second,
+        "operations_per_lut_per_cycle_estimated": round(candidate.operations_per_lut, 4),
     }
 
 
@@ -132,22 +155,27 @@ def _figures_routed(candidate: Candidate, report: BuildReport) -> dict[str, Any]
     clock = report.clock.routed_hz
     return {
         "routed": {name: resource.used for name, resource in report.resources.items()},
+        "aimed_hz": report.clock.target_hz,
         "routed_hz": clock,
         "images_per_second_routed": clock / candidate.cycles_per_image,
+        "operations_per_lut_per_cycle_routed": round(report.operations_per_lut, 4),
     }
 
 
 def _winner(
-    board: Board, first: Candidate, routed: list[tuple[float, Candidate]], folder: Path
+    board: Board, routed: list[tuple[float, Candidate]], folder: Path, least_hz: float
 ) -> dict[str, Any] | None:
-    """The fastest of what was routed, with a clock that it meets; ``None`` if nothing was routed.
+    """The fastest of what was routed, with a clock that it meets; ``None`` if there is none.
 
     Tries the fastest clock that its routing allowed, then ever slower ones.
     """
     if not routed:
         return None
-    limit, best = max(routed, key=lambda one: one[0] / one[1].cycles_per_image)
+    reaching = [one for one in routed if one[0] >= least_hz]
+    limit, best = max(reaching or routed, key=lambda one: one[0] / one[1].cycles_per_image)
     limit *= _MARGIN
+    if reaching:
+        limit = max(limit, least_hz)
     for _ in range(_CLOCK_TRIES):
         config = at_most(board, best.config, limit)
         best = dataclasses.replace(best, config=config, estimate=estimate(config, board.device))

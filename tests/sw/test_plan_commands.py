@@ -11,6 +11,7 @@ from xnorgrid.boards.catalogue import board
 from xnorgrid.boards.devices import DEVICES
 from xnorgrid.boards.estimate import estimate
 from xnorgrid.boards.toolchain import DoesNotFit
+from xnorgrid.cli import main
 from xnorgrid.compile import ModelDoesNotFit, compile
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.inspection import fit
@@ -80,6 +81,8 @@ def test_a_configuration_from_a_file_and_changes_of_it(call, tmp_path, refused):
 def test_a_model_that_needs_more_memory_is_told_how_much(refused):
     message = refused(4, "estimate", "lfc", "ulx3s", "--set", "weight_depth=100")
     assert message.startswith("model 'lfc': the smallest part of layer 'dense1' takes")
+    # What simulated boards hold is no help here.
+    assert "(program_depth); on Lattice LFE5U-85F, " in message and "preset '" not in message
     asked = message.rpartition("on Lattice LFE5U-85F, ")[2].removesuffix(" holds all of it")
     fields = dict(field.split("=") for field in asked.split(", "))
     config = dataclasses.replace(
@@ -143,12 +146,38 @@ def test_tune_without_builds_writes_what_build_takes(call, tmp_path):
     assert json.loads(text)["config"] == dataclasses.asdict(config)
 
 
-def test_tune_refuses(refused, tmp_path):
+def test_a_least_clock(call, refused, network, tmp_path):
+    _, path, *_ = network
+    options = ("--builds", "0", "--out", tmp_path / "best.json", "-q")
+    message = refused(4, "tune", path, "icebreaker", "--clock", "1000", *options)
+    head, _, fastest = message.rpartition(", the fastest ")
+    assert head == (
+        "model 'tiny net': of the arrays within 80% of 1BitSquared iCEBreaker that hold it, none is "
+        "expected to reach 1000 MHz"
+    )
+    clock, unit, rest = fastest.partition(" MHz; ")
+    assert (unit, rest) == (" MHz; ", "ask for that or less")
+    status, text, _ = call("tune", path, "icebreaker", "--clock", clock, *options)
+    assert status == 0
+    assert f" arrays of {float(clock):g} MHz or more estimated\n" in text
+    status, text, _ = call("tune", path, "icebreaker", "--clock", clock, *options, "--json")
+    found = json.loads(text)
+    assert found["least_clock_hz"] == float(clock) * 1e6
+    for candidate in found["candidates"]:
+        assert candidate["estimated_clock_hz"] >= found["least_clock_hz"]
+        # What is named can be built as it is: it does not aim above the estimate.
+        assert candidate["config"]["clock_hz"] <= candidate["estimated_clock_hz"]
+
+
+def test_tune_refuses(capsys, refused, tmp_path):
     message = refused(4, "tune", "lfc", "icebreaker", "--builds", "0", "-q")
     assert message.startswith(
         "model 'lfc': no array within 80% of 1BitSquared iCEBreaker holds it: "
     )
     assert "its weights take 2,910,208 bits" in message and "board ulx3s" in message
+    with pytest.raises(SystemExit):
+        main(["tune", "digits", "tang-nano-9k", "--clock", "fast"])
+    assert "invalid clock in MHz value: 'fast'" in capsys.readouterr().err
     assert "there is no folder" in refused(
         4, "tune", "digits", "tang-nano-9k", "--out", tmp_path / "no" / "best.json"
     )

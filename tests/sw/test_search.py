@@ -47,6 +47,37 @@ def test_the_ceiling_is_kept():
             assert resource.used <= 0.5 * resource.total
 
 
+def test_arrays_of_a_least_clock_have_the_most_columns_that_reach_it(network):
+    """Or the shares of these that are tried, too."""
+    model, *_ = network
+    chosen = board("icebreaker")
+    free = search(model, chosen)
+    slowest = min(candidate.estimate.clock_hz for candidate in free.candidates)
+    least_hz = (slowest + free.fastest_hz) / 2
+
+    def allowed(config, tiles):
+        wide = dataclasses.replace(config, cols=tiles * config.tile_cols)
+        found = estimate(wide, chosen.device)
+        return found.routable and found.clock_hz >= least_hz
+
+    found = search(model, chosen, least_hz=least_hz)
+    assert all(candidate.estimate.clock_hz >= least_hz for candidate in found.candidates)
+    for candidate in found.candidates:
+        config = candidate.config
+        most = max(tiles for tiles in range(1, 65) if allowed(config, tiles))
+        assert config.grid_cols in {int(most * share) for share in (1.0, 0.8, 0.6)}
+
+
+def test_the_fastest_clock_is_what_some_array_reaches(network):
+    model, *_ = network
+    chosen = board("icebreaker")
+    fastest_hz = search(model, chosen).fastest_hz
+    found = search(model, chosen, least_hz=fastest_hz)
+    assert max(candidate.estimate.clock_hz for candidate in found.candidates) == fastest_hz
+    found = search(model, chosen, least_hz=fastest_hz + 1)
+    assert found.candidates == [] and found.fastest_hz == fastest_hz
+
+
 def test_lfc_on_the_85f_is_as_fast_as_what_is_known_to_fit():
     model, chosen = load("lfc"), board("ulx3s")
     known = dataclasses.replace(
@@ -63,7 +94,8 @@ def test_lfc_on_the_85f_is_as_fast_as_what_is_known_to_fit():
 
 
 def test_no_array_of_a_small_device_holds_a_large_model():
-    assert search(load("lfc"), board("icebreaker")).candidates == []
+    found = search(load("lfc"), board("icebreaker"))
+    assert found.candidates == [] and found.fastest_hz is None
 
 
 def test_depths_grow_only_while_that_costs_nothing():

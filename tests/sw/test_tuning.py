@@ -10,7 +10,7 @@ from xnorgrid.boards.catalogue import board
 from xnorgrid.boards.estimate import estimate
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.inspection import fit
-from xnorgrid.plan_text import tune_text
+from xnorgrid.plan_text import missed_clock, tune_text
 from xnorgrid.planning import figures
 from xnorgrid.tuning import tune
 
@@ -26,6 +26,7 @@ def row(rows=2, **more):
         **figures(estimate(config, board("icebreaker").device)),
         "cycles_per_image": 1500.0,
         "images_per_second_estimated": 18_000.0,
+        "operations_per_lut_per_cycle_estimated": 0.0104,
         **more,
     }
 
@@ -33,15 +34,17 @@ def row(rows=2, **more):
 def routed(**more):
     return row(
         routed={"lut4": 3210, "flip_flop": 1234},
+        aimed_hz=29.25e6,
         routed_hz=27.6e6,
         images_per_second_routed=18_400.0,
+        operations_per_lut_per_cycle_routed=0.3512,
         **more,
     )
 
 
 def report(*candidates, winner, **more):
     return {
-        "model": "net", "board": "icebreaker", "device": "up5k", "tried": 1234,
+        "model": "net", "board": "icebreaker", "device": "up5k", "least_clock_hz": None, "tried": 1234,
         "candidates": list(candidates), "winner": winner, "file": "best.json", **more,
     }  # fmt: skip
 
@@ -52,11 +55,11 @@ def test_estimates_and_what_was_routed_stand_side_by_side():
     assert lines[0] == "net on icebreaker (up5k): 1,234 arrays estimated"
     header, first, second = lines[2:5]
     assert header.split() == [
-        "array", "tile", "block", "RAMs", "cycles/image", "LUTs", "routed", "MHz", "routed",
-        "images/s", "routed",
+        "array", "tile", "block", "RAMs", "cycles/image", "LUTs", "routed", "ops/LUT", "routed",
+        "MHz", "routed", "images/s", "routed",
     ]  # fmt: skip
     assert first.startswith("2 x 1 x 8") and first.split()[-1] == "18,400"
-    assert "3,210" in first and " 28 " in first
+    assert "3,210" in first and " 28 " in first and "  0.01    0.35  " in first
     assert second.startswith("4 x 1 x 8") and second.split()[-1] == "-"
     assert lines[-3:] == [
         "winner: 2 x 1 x 8 lanes in tiles of 1 x 1",
@@ -70,6 +73,32 @@ def test_what_went_wrong_with_a_candidate_is_said():
     text = tune_text(report(failed, winner=None))
     assert "2 x 1 x 8 lanes in tiles of 1 x 1: the design does not fit" in text
     assert text.endswith("none of these could be built: lower --ceiling, or build more")
+
+
+def test_a_winner_that_is_slower_than_the_clock_asked_for():
+    winner = routed(images_per_second=18_000.0)
+    slow = report(routed(), winner=winner, least_clock_hz=27.7e6)
+    text = tune_text(slow)
+    assert text.startswith("net on icebreaker (up5k): 1,234 arrays of 27.7 MHz or more estimated\n")
+    assert (
+        "\nno array that was built reaches 27.7 MHz: clocks are estimated within "
+        f"{winner['clock_error']:.0%}; ask for a higher one, or build more\n"
+    ) in text
+    assert missed_clock(slow)
+    for met in (
+        report(routed(), winner=winner, least_clock_hz=27.6e6),
+        report(routed(), winner=winner),
+        report(row(), winner=row(), least_clock_hz=27.7e6),
+        report(routed(), winner=None, least_clock_hz=27.7e6),
+    ):
+        assert "no array that was built" not in tune_text(met) and not missed_clock(met)
+
+
+def test_a_winner_that_meets_no_clock_it_is_built_for():
+    assert tune_text(report(routed(), row(rows=4), winner=None)).endswith(
+        "\nthe fastest of these missed every clock that its routing had allowed: give one of them a lower "
+        "one with xnorgrid build icebreaker --set clock_hz=HZ"
+    )
 
 
 def test_without_builds_the_winner_is_an_estimate():
