@@ -50,7 +50,7 @@ def test_the_ceiling_is_kept():
 def test_arrays_of_a_least_clock_have_the_most_columns_that_reach_it(network):
     """Or the shares of these that are tried, too."""
     model, *_ = network
-    chosen = board("icebreaker")
+    chosen = board("ulx3s")
     free = search(model, chosen)
     slowest = min(candidate.estimate.clock_hz for candidate in free.candidates)
     least_hz = (slowest + free.fastest_hz) / 2
@@ -62,9 +62,9 @@ def test_arrays_of_a_least_clock_have_the_most_columns_that_reach_it(network):
 
     found = search(model, chosen, least_hz=least_hz)
     assert all(candidate.estimate.clock_hz >= least_hz for candidate in found.candidates)
-    for candidate in found.candidates:
+    for candidate in found.candidates[::5]:
         config = candidate.config
-        most = max(tiles for tiles in range(1, 65) if allowed(config, tiles))
+        most = max(tiles for tiles in range(1, 257) if allowed(config, tiles))
         assert config.grid_cols in {int(most * share) for share in (1.0, 0.8, 0.6)}
 
 

@@ -1,18 +1,32 @@
-"""What a search with builds says, and with --all-boards a real one."""
+"""What a search with builds says, how it goes on after an interrupt, and with --all-boards a whole one."""
 
+import contextlib
 import dataclasses
 import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from xnorgrid import modelfile
 from xnorgrid.boards.catalogue import board
+from xnorgrid.boards.clocks import at_most
 from xnorgrid.boards.estimate import estimate
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.inspection import fit
 from xnorgrid.plan_text import missed_clock, tune_text
 from xnorgrid.planning import figures
 from xnorgrid.tuning import tune
+
+#: A shell that runs the tests in the background has them ignore interrupts.
+_TUNE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from xnorgrid.cli import main; sys.exit(main(['tune', *sys.argv[1:]]))"
+)
 
 
 def row(rows=2, **more):
@@ -104,6 +118,53 @@ def test_a_winner_that_meets_no_clock_it_is_built_for():
 def test_without_builds_the_winner_is_an_estimate():
     text = tune_text(report(row(), winner=row()))
     assert "nothing was built: 18,000 images/s by estimate" in text
+
+
+def interrupted(path, folder, cache):
+    """Search with two small builds in ``folder``, and interrupt all processes while the second runs.
+
+    Returns the log and the report of the first.
+    """
+    chosen = board("icebreaker")
+    smallest = dataclasses.replace(
+        chosen.config, rows=1, cols=1, lanes=12, tile_rows=1, tile_cols=1
+    )
+    percent = math.ceil(estimate(smallest, chosen.device).resources["lut4"].percent)
+    process = subprocess.Popen(
+        [
+            sys.executable, "-c", _TUNE, path, "icebreaker", "--builds", "2", "--ceiling", str(percent),
+            "--folder", folder, "-q",
+        ],
+        env={**os.environ, "XNORGRID_CACHE": str(cache)}, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while len(logs := list(folder.glob("*/yosys.log"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    (report,) = folder.glob("*/report.json")
+    assert report.with_name("yosys.log") in logs
+    return report.with_name("nextpnr.log").read_text(), json.loads(report.read_text())
+
+
+def test_an_interrupted_search_goes_on_where_it_was(network, tmp_path):
+    _, path, *_ = network
+    cache = tmp_path / "cache"
+    log, report = interrupted(path, tmp_path / "one", cache)
+    (kept,) = cache.glob("build-*.zip")
+    # Routing aimed at more than the estimate.
+    chosen, config = board("icebreaker"), ArrayConfig(**report["config"])
+    expected_hz = estimate(config, chosen.device).clock_hz
+    assert report["clocks"]["clk"]["target_hz"] > at_most(chosen, config, expected_hz).clock_hz
+    # The seconds are those that the first build took.
+    assert interrupted(path, tmp_path / "two", cache) == (log, report)
+    assert list(cache.glob("build-*.zip")) == [kept]
 
 
 def test_a_real_search(pytestconfig, call, network, tmp_path):
