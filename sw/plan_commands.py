@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -109,14 +110,11 @@ def _percent(text: str) -> int:
 
 
 def _megahertz(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError
-    return value
-
-
-# What argparse calls it.
-_megahertz.__name__ = "clock in MHz"
+    with contextlib.suppress(ValueError):
+        value = float(text)
+        if 0 < value < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no clock in MHz")
 
 
 def _print(arguments: argparse.Namespace, report: Any, text: str) -> None:

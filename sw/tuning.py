@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from xnorgrid.boards.board import Board
 from xnorgrid.boards.clocks import at_most
+from xnorgrid.boards.devices import Device
 from xnorgrid.boards.estimate import estimate
 from xnorgrid.boards.report import BuildReport
 from xnorgrid.boards.several import Outcome, Task, build_all
@@ -19,7 +20,7 @@ from xnorgrid.hw.config import ArrayConfig
 
 from .model import Model
 from .placement import ModelDoesNotFit
-from .planning import figures, too_large
+from .planning import figures, memory_bits, too_large, weight_bits
 from .search import DEPTHS, Candidate, grown, search
 
 __all__ = ["ClockOutOfReach", "tune"]
@@ -72,7 +73,7 @@ def tune(
     if found.fastest_hz is None:
         raise ModelDoesNotFit(
             f"model {model.name!r}: no array within {ceiling:.0%} of {board.title} holds it: "
-            f"{too_large(model, board.device)}"
+            f"{_shortage(model, board.device)}"
         )
     if not candidates:
         fastest = math.floor(found.fastest_hz / 1e5) / 10
@@ -99,6 +100,17 @@ def tune(
         "candidates": rows,
         "winner": _winner(board, routed, folder, least_hz) if builds else rows[0],
     }
+
+
+def _shortage(model: Model, device: Device) -> str:
+    """Why no array of ``device`` holds ``model``, and what to do."""
+    bits, room = weight_bits(model), memory_bits(device)
+    if bits > room:
+        return too_large(model, device)
+    return (
+        f"its weights take {bits:,} of {room:,} bits, but with activations, thresholds and an array "
+        f"there is no room; raise --ceiling, or choose a larger board"
+    )
 
 
 def _distinct(candidates: Sequence[Candidate], most: int) -> list[Candidate]:

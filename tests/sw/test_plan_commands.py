@@ -169,15 +169,25 @@ def test_a_least_clock(call, refused, network, tmp_path):
         assert candidate["config"]["clock_hz"] <= candidate["estimated_clock_hz"]
 
 
+def test_a_ceiling_below_every_array(refused, network):
+    _, path, *_ = network
+    assert refused(4, "tune", path, "icebreaker", "--ceiling", "10", "--builds", "0", "-q") == (
+        "model 'tiny net': no array within 10% of 1BitSquared iCEBreaker holds it: its weights take 92 of "
+        "1,171,456 bits, but with activations, thresholds and an array there is no room; raise --ceiling, or "
+        "choose a larger board"
+    )
+
+
 def test_tune_refuses(capsys, refused, tmp_path):
     message = refused(4, "tune", "lfc", "icebreaker", "--builds", "0", "-q")
     assert message.startswith(
         "model 'lfc': no array within 80% of 1BitSquared iCEBreaker holds it: "
     )
     assert "its weights take 2,910,208 bits" in message and "board ulx3s" in message
-    with pytest.raises(SystemExit):
-        main(["tune", "digits", "tang-nano-9k", "--clock", "fast"])
-    assert "invalid clock in MHz value: 'fast'" in capsys.readouterr().err
+    for text in ("fast", "0", "nan", "inf"):
+        with pytest.raises(SystemExit):
+            main(["tune", "digits", "tang-nano-9k", "--clock", text])
+        assert f"argument --clock: '{text}' is no clock in MHz\n" in capsys.readouterr().err
     assert "there is no folder" in refused(
         4, "tune", "digits", "tang-nano-9k", "--out", tmp_path / "no" / "best.json"
     )
