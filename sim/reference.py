@@ -1,13 +1,15 @@
 """The integer reference: what the network computes, with numpy alone.
 
 It judges the gateware and the host, so it is written from the definition of the numbers and shares
-nothing with either. Inputs are +1 and -1, or 2u - maximum for pixels u, and padding is what the layer fills
-it with; s is their sum, each times its weight of ±1, and n what s is if all agree. Then 2p = s + n, a hidden
-bit is [p >= T], inverted where the channel is, and a score is s.
+nothing with either. Inputs are +1 and -1, or 2u - maximum for pixels u, encoded if the input says so. Padding
+is what the layer fills it with; s is their sum, each times its weight of ±1, and n what s is if all agree.
+Then 2p = s + n, a hidden bit is [p >= T], inverted where the channel is, and a score is s.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from xnorgrid.model import Conv, Layer, Model
+from xnorgrid.model import Conv, Input, Layer, Model
 
 __all__ = ["LayerResult", "inputs", "layers", "operations", "outputs", "scores"]
 
@@ -50,23 +52,81 @@ class LayerResult:
 def inputs(model: Model, images: np.ndarray) -> np.ndarray:
     """Return what the first layer takes of ``images`` (N, …): (N, *model.input_shape(0)) integers.
 
-    They are ±1, or 2u - maximum for pixels u. Raises :class:`ValueError` for images that the model's input
-    does not take.
+    They are ±1, or 2u - maximum for pixels u, which weight planes shift before. Raises :class:`ValueError`
+    for images that the model's input does not take.
     """
     pixels, source = np.asarray(images), model.input
     if pixels.size != len(pixels) * source.size:
         raise ValueError(f"each image must have {source.size} values, not {pixels.shape[1:]}")
-    pixels = pixels.reshape(len(pixels), *model.input_shape(0))
+    taken = (len(pixels), *model.input_shape(0))
     values = set(np.unique(pixels).tolist())
     if source.kind == "bits":
         if not (values <= {0, 1} or values <= {-1, 1}):
             raise ValueError("image bits must be all 0/1 or all -1/+1")
-        return np.where(pixels > 0, 1, -1)
+        return np.where(pixels > 0, 1, -1).reshape(taken)
     if pixels.dtype.kind not in "iu" or any(not 0 <= v <= source.maximum for v in values):
         raise ValueError(f"pixels must be integers in 0 … {source.maximum}")
-    if source.kind == "pixels":
-        return 2 * pixels.astype(np.int64) - source.maximum
-    return np.where(pixels < source.threshold, -1, 1)
+    return _encoded(source, pixels.astype(np.int64)).reshape(taken)
+
+
+def _encoded(source: Input, pixels: np.ndarray) -> np.ndarray:
+    """Integers that ``pixels`` (N, …) int64 stand for, in the order in which the first layer takes them."""
+    how, top = source.encoding, source.maximum
+    if source.kind == "threshold":
+        return np.where(pixels < source.threshold, -1, 1)
+    if source.kind == "thermometer":
+        step = 2 * how.levels
+        return np.stack(
+            [
+                np.where(pixels < (2 * j + 1) * (top + 1) // step, -1, 1).astype(np.int8)
+                for j in range(how.levels)
+            ],
+            axis=-1,
+        )
+    if source.kind == "weight-planes":
+        largest = 2 ** (how.bits - 1) * (top + 1) - 1
+        return np.stack([2 * (pixels * 2**i) - largest for i in range(how.bits)], axis=-1)
+    if source.kind == "hadamard":
+        return _rotated_signs(source, 2 * pixels - top)
+    return 2 * pixels - top
+
+
+def _rotated_signs(source: Input, x: np.ndarray) -> np.ndarray:
+    """Signs of the flipped and Walsh-Hadamard transformed patches of ``x``, (N, height, width, bits).
+
+    From the definition: a sum over all values for each bit.
+    """
+    how, (height, width, channels) = source.encoding, source.map_shape
+    (rows, columns), (tall, wide) = how.padding, how.patch
+    padded = np.zeros((len(x), height + 2 * rows, width + 2 * columns, channels))
+    padded[:, rows : rows + height, columns : columns + width] = x.reshape(
+        len(x), height, width, channels
+    )
+    down, along = padded.shape[1] - tall + 1, padded.shape[2] - wide + 1
+    patches = np.stack(
+        [
+            padded[:, r : r + down, c : c + along, channel]
+            for r, c, channel in itertools.product(range(tall), range(wide), range(channels))
+        ],
+        axis=-1,
+    )
+    size = 1
+    while size < patches.shape[-1]:
+        size *= 2
+    stream = hashlib.shake_256(how.seed.to_bytes(8, "little")).digest(how.draws * size // 8 + 1)
+    whole = int.from_bytes(stream, "little")
+    rotation = np.array(
+        [
+            [
+                (-1) ** (i & j).bit_count() * (2 * (whole >> (k * size + j) & 1) - 1)
+                for j in range(patches.shape[-1])
+            ]
+            for k in range(how.draws)
+            for i in range(size)
+        ],
+        float,
+    )
+    return np.where(patches @ rotation.T < 0, -1, 1)
 
 
 def layers(model: Model, images: np.ndarray) -> list[LayerResult]:

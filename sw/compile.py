@@ -120,13 +120,14 @@ class Program:
         """Pack input ``values`` (N, size) into (N, input_words, word_bytes(lanes)) uint8.
 
         Values are bits, or pixels for a model that takes these, as :func:`~xnorgrid.images.input_values`
-        gives them.
+        gives them; the input's encoding is done here, a batch at a time.
         """
-        at, first = self.places[0], self.model.layers[0]
+        at, first, source = self.places[0], self.model.layers[0], self.model.input
+        values = source.encode(values)
         if not isinstance(first, Conv):
             return at.source.pack(values.reshape(-1, 1, 1, values.shape[1]))
-        maps = values.reshape(-1, *self.model.input.map_shape)
-        outside = self.model.input.amplitude if first.fill == 1 else 0
+        maps = values.reshape(-1, *source.encoded.map_shape)
+        outside = source.amplitude if first.fill == 1 else 0
         if not at.windows_apart:
             return at.source.pack(maps, outside)
         rows, columns = first.padding

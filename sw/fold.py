@@ -10,6 +10,10 @@ the network's own order: the largest sum reaches T if any does, and the inversio
 gives. So there a falling channel's weights are negated instead: n - p inputs agree then, and it rises.
 Padding may stay as it is: it is what the channel sees, not what it gives, and a negated weight's product
 with -1, +1 or 0 is the negated product.
+
+A first layer with weights of several bits becomes one of binary weights, their planes, on pixels that the
+host shifts (:class:`~xnorgrid.encoding.WeightPlanes`). The shifted pixels' sums differ from the weights' own
+by a constant of each channel, which goes into its threshold.
 """
 
 from __future__ import annotations
@@ -20,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from .encoding import WeightPlanes
 from .extras import requires
 from .fold_checks import FoldError, block_problems, head_problems, layer_names
 from .model import Conv, Dense, Layer, Model
 from .network import BinaryNetwork
-from .nn import EPS, BinaryConv2d, BinaryLinear, Block, ClassNorm
+from .nn import EPS, BinaryConv2d, BinaryLinear, Block, ClassNorm, levels
 
 with requires("train"):
     import torch
@@ -105,7 +110,7 @@ def fold_block(block: Block, name: str) -> tuple[Layer, np.ndarray | None]:
         rows = _rows(block.norm)
     # A zero agrees by half, so with zeros around the map sums are odd and even.
     halves = isinstance(product, BinaryConv2d) and product.fill == 0 and any(product.padding)
-    largest = product.fan_in * product.amplitude
+    largest = product.largest
     ones, flips, falling = _sweep(block, largest, 1 if halves else 2)
     if flips.max() > 1:
         channel = int(np.argmax(flips > 1))
@@ -124,6 +129,8 @@ def fold_block(block: Block, name: str) -> tuple[Layer, np.ndarray | None]:
             rows[2, falling] *= -1
         inverted = np.zeros_like(falling)
     thresholds = np.where(inverted, ones, counts - ones).astype(np.int32)
+    if product.weight_bits > 1:
+        thresholds += _plane_offset(product, weights)
     if isinstance(product, BinaryLinear):
         return Dense(name, weights, thresholds, inverted), rows
     padding = (int(product.padding[0]), int(product.padding[1]))
@@ -164,9 +171,28 @@ def _sweep(block: Block, largest: int, step: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _bits(product: BinaryLinear | BinaryConv2d) -> np.ndarray:
-    """Return the binary weights as uint8, input channels last."""
-    bits = (product.weight.detach() >= 0).to(torch.uint8)
-    return (bits if bits.ndim == 2 else bits.permute(0, 2, 3, 1)).numpy().copy()
+    """Return the binary weights as uint8, input channels last; of several bits their planes, lowest first."""
+    if product.weight_bits > 1:
+        numbers = levels(product.weight.detach(), product.weight_bits).to(torch.uint8)
+    else:
+        numbers = (product.weight.detach() >= 0).to(torch.uint8)
+    rows = (numbers if numbers.ndim == 2 else numbers.permute(0, 2, 3, 1)).numpy()
+    planes = rows[..., None] >> np.arange(product.weight_bits, dtype=np.uint8) & 1
+    return planes.reshape(*rows.shape[:-1], rows.shape[-1] * product.weight_bits)
+
+
+def _plane_offset(product: BinaryLinear | BinaryConv2d, weights: np.ndarray) -> np.ndarray:
+    """How much larger the count p of shifted pixels is than that of weights of several bits, (out,).
+
+    With x = 2u - M a plane w_i gives Σ w_i 2^i x to the sum, and Σ w_i (2^(i+1) u - M') with shifted pixels:
+    Σ w_i (M' - 2^i M) less. Twice a count is its sum and what the sum can reach.
+    """
+    encoding, maximum = WeightPlanes(product.weight_bits), product.amplitude
+    shifted = encoding.maximum(maximum)
+    signs = 2 * weights.reshape(product.channels, -1, encoding.bits).astype(np.int64) - 1
+    less = (signs * (shifted - maximum * 2 ** np.arange(encoding.bits))).sum((1, 2))
+    reach = product.fan_in * encoding.bits * shifted
+    return ((reach - less - product.largest) // 2).astype(np.int32)
 
 
 def _rows(norm: BatchNorm1d) -> np.ndarray:

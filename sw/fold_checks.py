@@ -88,6 +88,11 @@ def head_problems(network: BinaryNetwork) -> list[str]:
     if not isinstance(head, BinaryLinear):
         return [f"they come from a {type(head).__name__}; use BinaryLinear"]
     found = _product_problems(head)
+    if head.weight_bits > 1:
+        found.append(
+            f"their weights have {head.weight_bits} bits, whose planes are exact up to a constant that only "
+            f"a threshold can take in; put a Block before them"
+        )
     if isinstance(norm, ClassNorm):
         if not torch.isfinite(norm.gain_and_offset()).all():
             found.append(
@@ -121,7 +126,7 @@ def _product_problems(product: nn.Module) -> list[str]:
             f"in channel {unusable[0]} a weight is not finite and has no sign; "
             f"train the network again with a lower rate"
         )
-    largest = product.fan_in * product.amplitude
+    largest = product.largest
     if largest > _EXACT:
         found.append(
             f"its sums reach {largest}, and beyond {_EXACT} float32 does not hold every whole number; "
@@ -151,6 +156,11 @@ def _conv_problems(product: BinaryConv2d) -> list[str]:
         found.append(
             f"it has padding={padding}, and a kernel of {tuple(product.kernel_size)} would lie in "
             f"nothing else; use less padding than the kernel's size"
+        )
+    if product.weight_bits > 1 and product.fill != -1 and any(padding):
+        found.append(
+            f"it pads with {product.fill:+d}, but planes of weights of {product.weight_bits} bits are exact "
+            f"with the darkest pixel around the image; use fill=-1 or no padding"
         )
     return found
 

@@ -15,13 +15,13 @@ class ImageError(ValueError):
 
 
 def input_values(model: Model, images: ArrayLike) -> np.ndarray:
-    """Return the values that enter the first layer of ``model``: (N, model.input.size), in C order.
+    """Return what :meth:`Input.encode` of ``model``'s input takes: (N, model.input.size), in C order.
 
     ``images`` is (N, *model.input.shape) or (N, size), N from 0. For a model with input kind ``"bits"``:
-    bool, or numbers all 0/1 or all -1/+1. For ``"threshold"`` and ``"pixels"``: integers in 0 … maximum.
-    The values are uint8 bits, of which 1 is +1; for ``"pixels"`` they are the pixels as they are, uint8,
-    or uint16 if the maximum needs it. Raises :class:`ImageError` for any other shape, type or value:
-    pixels are never clipped or rescaled.
+    bool, or numbers all 0/1 or all -1/+1. For every other: integers in 0 … maximum.
+    The values are uint8 bits, of which 1 is +1; for ``"pixels"`` and encodings they are the pixels as they
+    are, uint8, or uint16 if the maximum needs it. Raises :class:`ImageError` for any other shape, type or
+    value: pixels are never clipped or rescaled.
     """
     source = model.input
     try:
@@ -65,7 +65,7 @@ def _pixels(model: Model, flat: np.ndarray) -> np.ndarray:
     stray = (flat < 0) | (flat > maximum)
     if stray.any():
         raise ImageError(f"pixels must be in 0 … {maximum}, but {_first(flat, stray)}")
-    if model.input.kind == "pixels":
+    if model.input.kind != "threshold":
         return flat.astype(np.min_scalar_type(maximum))
     return (flat >= model.input.threshold).astype(np.uint8)
 

@@ -116,12 +116,21 @@ def _fit_table(fits: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _input(source: Mapping[str, Any]) -> str:
-    how = {
-        "bits": "bits",
-        "threshold": f"pixel >= {source['threshold']}",
-        "pixels": f"pixels 0 … {source['maximum']} with all of their bits",
-    }
-    return f"{_shape(source['shape'])}, {how[source['kind']]}"
+    how = f"pixels 0 … {source['maximum']}"
+    match source["kind"]:
+        case "bits":
+            how = "bits"
+        case "threshold":
+            how = f"pixel >= {source['threshold']}"
+        case "pixels":
+            how += " with all of their bits"
+        case "thermometer":
+            how += f" as thermometers of {source['levels']} bits"
+        case "hadamard":
+            how += f", signs of {_shape(source['patch'])} patches under {source['draws']} random rotations"
+        case "weight-planes":
+            how += f" with all of their bits, for weights of {source['bits']} bits"
+    return f"{_shape(source['shape'])}, {how}"
 
 
 def _shape(sizes: Sequence[int]) -> str:

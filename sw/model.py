@@ -24,9 +24,12 @@ from .checks import (
     shown,
     type_of,
 )
+from .encoding import ENCODINGS, Encoding
 from .layers import MAX_DIMENSION, Conv, Dense, Layer
 
 __all__ = ["Conv", "Dense", "Input", "Layer", "Model", "ModelError", "describe"]
+
+_PLAIN = ("bits", "threshold", "pixels")
 
 _MAX_LAYERS = 256
 #: Largest count of a layer. A score and the gain of a class then have 53 bits together: float64 is exact.
@@ -38,16 +41,18 @@ class Input:
     """What the network is fed.
 
     ``kind`` is ``"bits"`` (values 0/1, bool, or -1/+1), ``"threshold"`` (integer pixels in
-    0 … ``maximum``; the bit is ``pixel >= threshold``) or ``"pixels"`` (integer pixels u in
-    0 … ``maximum``, a power of two less one; the input is 2u - maximum, all of its bits). Images are
-    flattened in C order: the last axis of ``shape`` is fastest; of a feature map the axes are height, width
-    and channels. Raises :class:`ModelError` for values outside these.
+    0 … ``maximum``; the bit is ``pixel >= threshold``), ``"pixels"`` (integer pixels u in
+    0 … ``maximum``, a power of two less one; the input is 2u - maximum, all of its bits), or that of an
+    ``encoding``, which makes values of integer pixels on the host; :attr:`encoded` says what it gives.
+    Images are flattened in C order: the last axis of ``shape`` is fastest; of a feature map the axes are
+    height, width and channels. Raises :class:`ModelError` for values outside these.
     """
 
     shape: tuple[int, ...]
     kind: str = "bits"
     maximum: int = 1
     threshold: int = 1
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         shape = integers("input: shape", self.shape)
@@ -56,9 +61,14 @@ class Input:
                 f"input: shape must be of positive sizes with a product up to {MAX_DIMENSION}, "
                 f"not {shown(self.shape)}"
             )
-        if self.kind not in ("bits", "threshold", "pixels"):
+        if self.kind not in (*_PLAIN, *ENCODINGS):
             raise ModelError(
-                f"input: kind must be 'bits', 'threshold' or 'pixels', not {shown(self.kind)}"
+                f"input: kind must be one of {', '.join((*_PLAIN, *ENCODINGS))}, not {shown(self.kind)}"
+            )
+        if not isinstance(self.encoding, ENCODINGS.get(self.kind, type(None))):
+            raise ModelError(
+                f"input: kind {self.kind!r} goes with "
+                f"{'its' if self.kind in ENCODINGS else 'no'} encoding, not {shown(self.encoding)}"
             )
         maximum, threshold = integers(
             "input: maximum and threshold", (self.maximum, self.threshold)
@@ -79,16 +89,44 @@ class Input:
                 "input: kind 'pixels' goes with a maximum of a power of two less one and threshold 1, "
                 f"not {maximum} and {threshold}"
             )
+        if self.encoding is not None:
+            if threshold != 1:
+                raise ModelError(
+                    f"input: kind {self.kind!r} goes with threshold 1, not {threshold}"
+                )
+            self.encoding.check(shape, maximum)
+            size = math.prod(self.encoding.shape(shape))
+            if size > MAX_DIMENSION:
+                raise ModelError(
+                    f"input: encoded, an image becomes {size} values, and the limit is {MAX_DIMENSION}"
+                )
         assign(self, shape=shape, maximum=maximum, threshold=threshold)
 
     @property
+    def encoded(self) -> Input:
+        """The input as the first layer sees it: bits or pixels, of the shape that encoding gives."""
+        if self.encoding is None:
+            return self
+        maximum = self.encoding.maximum(self.maximum)
+        shape = self.encoding.shape(self.shape)
+        return Input(shape) if maximum == 1 else Input(shape, "pixels", maximum)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Return ``values`` (N, size), bits or pixels, as they enter the first layer: (N, encoded.size)."""
+        if self.encoding is None:
+            return values
+        return self.encoding.values(values.reshape(-1, *self.shape), self.maximum)
+
+    @property
     def planes(self) -> int:
-        """Bits of each value."""
-        return self.maximum.bit_length() if self.kind == "pixels" else 1
+        """Bits of each value that enters the first layer."""
+        return self.amplitude.bit_length()
 
     @property
     def amplitude(self) -> int:
         """Largest absolute value that enters the first layer: 2 ** planes - 1."""
+        if self.encoding is not None:
+            return self.encoding.maximum(self.maximum)
         return self.maximum if self.kind == "pixels" else 1
 
     @property
@@ -109,6 +147,16 @@ class Input:
     def size(self) -> int:
         """Values of an image."""
         return math.prod(self.shape)
+
+    def entry(self) -> dict[str, Any]:
+        """The fields, JSON-ready, those of the encoding among them."""
+        return {
+            "kind": self.kind,
+            "maximum": self.maximum,
+            "shape": list(self.shape),
+            "threshold": self.threshold,
+            **({} if self.encoding is None else self.encoding.fields()),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,12 +287,7 @@ def describe(model: Model) -> dict[str, Any]:
     ]
     return {
         "name": model.name,
-        "input": {
-            "shape": list(model.input.shape),
-            "kind": model.input.kind,
-            "maximum": model.input.maximum,
-            "threshold": model.input.threshold,
-        },
+        "input": model.input.entry(),
         "layers": layers,
         "classes": model.classes,
         "labels": list(model.labels),
@@ -295,7 +338,8 @@ def _chain(source: Input, layers: tuple[Any, ...]) -> tuple[tuple[int, ...], ...
 
 def _first_shape(source: Input, layer: Layer) -> tuple[int, ...]:
     """Shape of one image as the first layer takes it."""
-    return source.map_shape if isinstance(layer, Conv) else (source.size,)
+    encoded = source.encoded
+    return encoded.map_shape if isinstance(layer, Conv) else (encoded.size,)
 
 
 def _affine(given: object, classes: int) -> np.ndarray | None:

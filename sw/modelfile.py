@@ -6,6 +6,7 @@ writes for the model it holds; everything else raises :class:`ModelError`.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.resources
 import json
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .container import ContainerError, read_container, strict_json, write_container
+from .encoding import ENCODINGS
 from .layer_entry import layer_entry, layer_tensors, quoted, require_keys, take_layer
 from .model import Input, Model, ModelError
 
@@ -149,10 +151,9 @@ def _parse(content: bytes) -> Model:
     affine = tensors.pop("affine", None)
     if tensors:
         raise ModelError(f"tensors that no layer has: {quoted(tensors)}")
-    source = description["input"]
     model = Model(
         name=description["name"],
-        input=Input(source["shape"], source["kind"], source["maximum"], source["threshold"]),
+        input=_take_input(description["input"]),
         layers=tuple(layers),
         labels=description["labels"],
         provenance=description["provenance"],
@@ -190,9 +191,17 @@ def _require_description(description: Any) -> None:
             raise ModelError(
                 f"metadata xnorgrid: {key} must be {value!r}, not {str(description[key])[:60]!r}"
             )
-    require_keys("metadata xnorgrid: input", description["input"], _INPUT_KEYS)
     if not isinstance(description["layers"], list):
         raise ModelError("metadata xnorgrid: layers must be a list")
+
+
+def _take_input(entry: Any) -> Input:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    encoding = ENCODINGS.get(kind) if isinstance(kind, str) else None
+    names = [] if encoding is None else [field.name for field in dataclasses.fields(encoding)]
+    require_keys("metadata xnorgrid: input", entry, _INPUT_KEYS | set(names))
+    made = None if encoding is None else encoding(**{name: entry[name] for name in names})
+    return Input(entry["shape"], kind, entry["maximum"], entry["threshold"], made)  # type: ignore[arg-type]
 
 
 def _tensors(model: Model) -> dict[str, np.ndarray]:
@@ -207,12 +216,7 @@ def _describe(model: Model, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
         **_FIXED,
         "batchnorm_eps": model.batchnorm_eps,
         "format_version": FORMAT_VERSION,
-        "input": {
-            "kind": model.input.kind,
-            "maximum": model.input.maximum,
-            "shape": list(model.input.shape),
-            "threshold": model.input.threshold,
-        },
+        "input": model.input.entry(),
         "labels": list(model.labels),
         "layers": [layer_entry(layer) for layer in model.layers],
         "name": model.name,

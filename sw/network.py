@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .encoding import Hadamard, Thermometer, WeightPlanes
 from .extras import requires
 from .model import Input
-from .nn import EPS, BinaryConv2d, BinaryLinear, Block, ClassNorm, TensorNorm
+from .nn import EPS, BinaryConv2d, BinaryLinear, Block, ClassNorm, TensorNorm, sign
 
 with requires("train"):
     import torch
@@ -23,8 +24,9 @@ class BinaryNetwork(nn.Module):
 
     ``blocks`` yield ±1; ``head`` yields the dot products that are the scores; ``norm`` scales
     them for the loss: one gain for all classes, which never changes their order, or with
-    ``class_norm`` one for each. ``input_dropout`` is the fraction of inputs zeroed in training. Other
-    modules than :class:`Block` run here, but :func:`xnorgrid.fold.fold` refuses them.
+    ``class_norm`` one for each. If ``input`` is encoded as planes of weights, the first product's weights
+    have so many bits, and it takes the pixels themselves. ``input_dropout`` is the fraction of inputs zeroed
+    in training. Other modules than :class:`Block` run here, but :func:`xnorgrid.fold.fold` refuses them.
     """
 
     def __init__(
@@ -42,7 +44,12 @@ class BinaryNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.head = head
         self.norm = ClassNorm(head.channels) if class_norm else TensorNorm()
-        self._first.amplitude = input.amplitude
+        taken = _taken(input)
+        self._first.amplitude = taken.amplitude
+        if isinstance(input.encoding, WeightPlanes):
+            self._first.weight_bits = input.encoding.bits
+        # A dense layer may take images of any number of axes.
+        self._map = taken.map_shape if isinstance(self._first, BinaryConv2d) else None
 
     @property
     def hidden(self) -> list[Block]:
@@ -54,7 +61,7 @@ class BinaryNetwork(nn.Module):
         return next((block.product for block in self.hidden), self.head)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the loss's view (N, classes) of the scores for inputs ``x`` (N, in) float32."""
+        """Return the loss's view (N, classes) of the scores for inputs ``x``, as of :meth:`encode`."""
         x = self._shaped(self.input_dropout(x))
         for block in self.blocks:
             x = block(x)
@@ -70,10 +77,10 @@ class BinaryNetwork(nn.Module):
             self.norm.gain.clamp_(min=1e-4)
 
     def encode(self, images: np.ndarray) -> Tensor:
-        """Return ``images`` (N, *shape) or (N, in) as float32 (N, in).
+        """Return ``images`` (N, *shape) or (N, size) as float32 (N, in), what the first layer takes.
 
-        Values are ±1, or 2u - maximum for pixels u. Raises :class:`ValueError` for a wrong shape,
-        type or range.
+        Values are ±1, or 2u - maximum for pixels u, encoded if the input says so. Raises
+        :class:`ValueError` for a wrong shape, type or range.
         """
         images, source = np.asarray(images), self.input
         if images.ndim == 0 or images.shape[1:] not in (source.shape, (source.size,)):
@@ -96,10 +103,38 @@ class BinaryNetwork(nn.Module):
         return self.encode_pixels(torch.from_numpy(flat.astype(np.int32)))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """Return integer ``pixels`` in 0 … maximum, of any shape, as the float32 inputs they stand for."""
-        if self.input.kind != "pixels":
-            pixels = pixels >= self.input.threshold
-        return pixels.float().mul_(2).sub_(self.input.amplitude)
+        """Return integer ``pixels`` (N, …) in 0 … maximum as the inputs they stand for: float32 (N, in)."""
+        pixels, source = pixels.flatten(1), self.input
+        encoding = source.encoding
+        if isinstance(encoding, Hadamard):
+            maps = pixels.view(-1, *source.map_shape).permute(0, 3, 1, 2)
+            return self._rotated_signs(encoding, maps.float().mul_(2).sub_(source.maximum))
+        if isinstance(encoding, Thermometer):
+            thresholds = torch.from_numpy(encoding.thresholds(source.maximum))
+            bits = pixels[..., None] >= thresholds.to(pixels.device, pixels.dtype)
+            return bits.flatten(1).float().mul_(2).sub_(1)
+        if source.kind in ("bits", "threshold"):
+            return (pixels >= source.threshold).float().mul_(2).sub_(1)
+        return pixels.float().mul_(2).sub_(source.maximum)
+
+    def _rotated_signs(self, encoding: Hadamard, maps: Tensor) -> Tensor:
+        """Signs of the rotated patches of ``maps`` (N, channels, height, width): (N, bits).
+
+        The transform is a matrix here, the same sums as the host's additions and exact like them.
+        """
+        shape = self.input.shape
+        flips, size = encoding.flips(shape), encoding.size(shape)
+        index = np.arange(size)
+        hadamard = 1 - 2 * (np.bitwise_count(index[:, None] & index) & 1).astype(np.int32)
+        # Torch's patches are channel, row, column.
+        taken = (*encoding.patch, maps.shape[1])
+        order = np.arange(int(np.prod(taken))).reshape(taken).transpose(2, 0, 1).ravel()
+        rotation = (hadamard * flips[:, None]).reshape(-1, size)[:, order]
+        patches = nn.functional.unfold(maps, encoding.patch, padding=encoding.padding)
+        weights = torch.from_numpy(rotation).to(maps.device, torch.float32)
+        # In bfloat16 the sums would not be exact.
+        with torch.autocast(maps.device.type, enabled=False):
+            return sign(patches.transpose(1, 2) @ weights.T).flatten(1)
 
     @torch.no_grad()
     def trace(self, images: np.ndarray, *, batch: int = 256) -> list[np.ndarray]:
@@ -144,9 +179,7 @@ class BinaryNetwork(nn.Module):
 
     def _shaped(self, x: Tensor) -> Tensor:
         """Return inputs (N, in) as the first layer takes them."""
-        if isinstance(self._first, BinaryLinear):
-            return x
-        return x.view(len(x), *self.input.map_shape).permute(0, 3, 1, 2)
+        return x if self._map is None else x.view(len(x), *self._map).permute(0, 3, 1, 2)
 
 
 class BinaryMLP(BinaryNetwork):
@@ -164,10 +197,9 @@ class BinaryMLP(BinaryNetwork):
     ) -> None:
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes must be two or more positive widths, not {tuple(sizes)}")
-        if input.size != sizes[0]:
-            raise ValueError(
-                f"the first size must be the input's {input.size} values, not {sizes[0]}"
-            )
+        size = _taken(input).size
+        if size != sizes[0]:
+            raise ValueError(f"the first size must be the input's {size} values, not {sizes[0]}")
         blocks, head = _dense(sizes, dropout, eps)
         super().__init__(
             input,
@@ -183,7 +215,8 @@ class BinaryCNN(BinaryNetwork):
 
     ``features`` holds for each convolution its output channels and the size of its max-pooling, 1 (none)
     or 2; pooling comes before BatchNorm. ``sizes`` are the widths of the dense layers, classes last.
-    ``fill`` is ``None`` for no padding, else what the padding of one pixel holds: -1, 0 or 1. Raises
+    ``fill`` is ``None`` for no padding, else what the padding of one pixel holds: -1, 0 or 1. Where the input
+    is rotated patches the first kernel is of 1x1: it takes a patch at each position already. Raises
     :class:`ValueError` if a kernel does not fit its feature map.
     """
 
@@ -199,17 +232,18 @@ class BinaryCNN(BinaryNetwork):
         class_norm: bool = False,
         eps: float = EPS,
     ) -> None:
-        height, width, channels = input.map_shape
-        padding = 0 if fill is None else 1
+        height, width, channels = _taken(input).map_shape
         blocks = []
         for number, (out, pool) in enumerate(features, 1):
-            height, width = ((size + 2 * padding - 2) // pool for size in (height, width))
+            patches = number == 1 and isinstance(input.encoding, Hadamard)
+            kernel, padding = (1, 0) if patches else (3, 0 if fill is None else 1)
+            height, width = ((size + 2 * padding - kernel + 1) // pool for size in (height, width))
             if min(height, width) < 1:
                 raise ValueError(
                     f"convolution {number}: its feature map is smaller than its kernel"
                 )
             product = BinaryConv2d(
-                channels, out, padding=padding, fill=-1 if fill is None else fill
+                channels, out, kernel, padding=padding, fill=-1 if fill is None else fill
             )
             pooled = "products" if pool == 2 else None
             blocks.append(Block(product, dropout, eps, pool=pooled))
@@ -222,6 +256,13 @@ class BinaryCNN(BinaryNetwork):
             input_dropout=input_dropout,
             class_norm=class_norm,
         )
+
+
+def _taken(input: Input) -> Input:
+    """What the first product takes: with weights of several bits the pixels, which the host shifts later."""
+    if isinstance(input.encoding, WeightPlanes):
+        return Input(input.shape, "pixels", input.maximum)
+    return input.encoded
 
 
 def _dense(sizes: Sequence[int], dropout: float, eps: float) -> tuple[list[Block], BinaryLinear]:

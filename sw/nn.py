@@ -16,7 +16,8 @@ with requires("train"):
     from torch import Tensor, nn
 
 __all__ = ["BinaryConv2d", "BinaryLinear", "Block", "ClassNorm", "TensorNorm", "binarize",
-           "binarize_weight", "sign", "squared_hinge"]  # fmt: skip
+           "binarize_weight", "levels", "quantize_weight", "sign",
+           "squared_hinge"]  # fmt: skip
 
 #: BinaryNet's BatchNorm constants.
 EPS = 1e-4
@@ -52,14 +53,14 @@ class _Round(torch.autograd.Function):
         return gradients[0]
 
 
-class _BinarizeWeight(torch.autograd.Function):
+class _QuantizeWeight(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        return sign(weight)
+    def forward(ctx: Any, weight: Tensor, bits: int) -> Tensor:
+        return sign(weight) if bits == 1 else levels(weight, bits).mul_(2).sub_((1 << bits) - 1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Tensor:
-        return gradients[0]
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return gradients[0], None
 
 
 def binarize(x: Tensor) -> Tensor:
@@ -73,7 +74,25 @@ def binarize_weight(weight: Tensor) -> Tensor:
     Clipping the latent weights after each step is what stands in for the window of
     :func:`binarize`.
     """
-    return _BinarizeWeight.apply(weight)
+    return quantize_weight(weight, 1)
+
+
+def levels(weight: Tensor, bits: int) -> Tensor:
+    """Return which of 2**bits equal parts of -1 … +1 ``weight`` lies in, from 0, in its dtype.
+
+    A weight on the border of two is in the upper part, like 0 of one bit; beyond either end it is in the
+    last part.
+    """
+    return weight.add(1).mul_(1 << (bits - 1)).floor_().clamp_(0, (1 << bits) - 1)
+
+
+def quantize_weight(weight: Tensor, bits: int) -> Tensor:
+    """Return ``weight`` as an odd whole number of ``bits`` bits, 2 :func:`levels` - 2**bits + 1.
+
+    It is the sum of 2**i times plane i of ±1. The gradient passes straight through, as in
+    :func:`binarize_weight`, which is this with one bit.
+    """
+    return _QuantizeWeight.apply(weight, bits)
 
 
 def squared_hinge(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -89,6 +108,13 @@ class _Product:
 
     #: Largest absolute input: 1, or a pixel layer's maximum. Inputs are all odd or all ±1.
     amplitude = 1
+    #: Bits of each weight: more than 1 in a first layer alone.
+    weight_bits = 1
+
+    @property
+    def largest(self) -> int:
+        """Largest absolute sum."""
+        return self.fan_in * self.amplitude * ((1 << self.weight_bits) - 1)
 
     def reset_parameters(self) -> None:
         nn.init.uniform_(self.weight, -1, 1)
@@ -123,7 +149,7 @@ class BinaryLinear(_Product, nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 4:
             x = x.permute(0, 2, 3, 1).flatten(1)
-        return nn.functional.linear(x, binarize_weight(self.weight))
+        return nn.functional.linear(x, quantize_weight(self.weight, self.weight_bits))
 
 
 class BinaryConv2d(_Product, nn.Conv2d):
@@ -161,7 +187,7 @@ class BinaryConv2d(_Product, nn.Conv2d):
         self.fill = fill
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = binarize_weight(self.weight)
+        weight = quantize_weight(self.weight, self.weight_bits)
         padding: tuple[int, ...] = tuple(map(int, self.padding))
         if self.fill and any(padding):
             rows, columns = padding

@@ -180,11 +180,11 @@ def _windows_apart(model: Model, lanes: int) -> bool:
 def _input_layout(model: Model, lanes: int) -> Layout:
     first, planes = model.layers[0], model.input.planes
     if not isinstance(first, Conv):
-        return Layout(1, 1, model.input.size, lanes, planes=planes)
+        return Layout(1, 1, model.input.encoded.size, lanes, planes=planes)
     if _windows_apart(model, lanes):
         height, width, _ = model.shapes[0]
         return Layout(height * first.pool, width * first.pool, first.fan_in, lanes, planes=planes)
-    return Layout(*model.input.map_shape, lanes, first.padding, planes)
+    return Layout(*model.input.encoded.map_shape, lanes, first.padding, planes)
 
 
 def _problems(at: LayerPlace, config: ArrayConfig) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RECIPES", "Recipe", "RecipeError"]
+__all__ = ["FIRST_LAYERS", "RECIPES", "Recipe", "RecipeError"]
 
+FIRST_LAYERS = ("planes", "thermometer", "hadamard")
 SCHEDULES = ("exponential", "cosine")
 LOSSES = ("squared-hinge", "cross-entropy")
 
@@ -29,6 +30,14 @@ class Recipe:
     fill: int | None = None
     #: Bits of each input value: 1 (pixels are compared with the data set's threshold) or all 8.
     input_bits: int = 1
+    #: What the first layer takes: "planes", the ``input_bits`` of each pixel; "thermometer", ``levels`` bits
+    #: of each, made by as many thresholds; "hadamard", the signs of each 3x3 patch (of the image, without
+    #: convolutions) under ``draws`` random rotations. The latter two see all of a pixel.
+    first_layer: str = "planes"
+    levels: int = 32
+    draws: int = 4
+    #: Bits of each weight of the first layer; more than 1 only with all 8 bits of each pixel.
+    weight_bits: int = 1
     epochs: int
     batch: int = 100
     #: Adam's learning rate at the first epoch; it would reach ``final_rate`` after the last. Binary
@@ -56,14 +65,27 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 2), ("shift", 0), ("validation", 1)):
+        for name, least in (("epochs", 1), ("batch", 2), ("shift", 0), ("validation", 1),
+                            ("levels", 1), ("draws", 1)):  # fmt: skip
             if getattr(self, name) < least:
                 raise RecipeError(f"{name} must be at least {least}, not {getattr(self, name)}")
         for name, known in (("schedule", SCHEDULES), ("loss", LOSSES), ("input_bits", (1, 8)),
-                            ("fill", (None, -1, 0, 1))):  # fmt: skip
+                            ("fill", (None, -1, 0, 1)), ("first_layer", FIRST_LAYERS),
+                            ("weight_bits", (1, 2, 3, 4))):  # fmt: skip
             if getattr(self, name) not in known:
                 raise RecipeError(
                     f"{name} must be one of {', '.join(map(str, known))}, not {getattr(self, name)!r}"
+                )
+        if self.weight_bits > 1:
+            if self.first_layer != "planes" or self.input_bits != 8:
+                raise RecipeError(
+                    f"weight_bits {self.weight_bits} goes with first_layer 'planes' and input_bits 8, "
+                    f"not {self.first_layer!r} and {self.input_bits}"
+                )
+            if self.features and self.fill in (0, 1):
+                raise RecipeError(
+                    f"weight_bits {self.weight_bits} goes with fill -1 or none, not {self.fill}: only the "
+                    f"darkest pixel is the same to all planes of weights"
                 )
         if not (self.hidden or self.features) or min(self.hidden, default=1) < 1:
             raise RecipeError(f"hidden must be positive widths, not {self.hidden}")

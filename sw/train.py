@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from .checkpoint import Checkpoint, CheckpointError
 from .data import Dataset, load
+from .encoding import Hadamard, Thermometer, WeightPlanes
 from .extras import requires
-from .model import Input
+from .model import Input, ModelError
 from .network import BinaryCNN, BinaryMLP, BinaryNetwork
 from .nn import BinaryConv2d, BinaryLinear, squared_hinge
 from .recipe import Recipe, RecipeError
@@ -28,6 +29,15 @@ with requires("train"):
     from torch import Tensor
 
 __all__ = ["Result", "accuracy", "train"]
+
+#: Fields that recipes of checkpoints have not always had, and what trainings then did.
+_LATER = {
+    "class_norm": False,
+    "first_layer": "planes",
+    "levels": 32,
+    "draws": 4,
+    "weight_bits": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -260,8 +270,8 @@ class _Training:
             raise CheckpointError("there is nothing to resume from: no checkpoint was named")
         facts, groups = self.checkpoint.load()
         mine = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
-        # Checkpoints of earlier versions do not have it.
-        theirs = {"class_norm": False, **facts["recipe"]}
+        # Checkpoints of earlier versions do not have these.
+        theirs = {**_LATER, **facts["recipe"]}
         if theirs != mine:
             names = [n for n in {**mine, **theirs} if theirs.get(n) != mine.get(n)]
             raise CheckpointError(
@@ -282,28 +292,45 @@ class _Training:
 
 def _network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
     """Return ``recipe``'s network, not trained; raises :class:`RecipeError` if it suits not the images."""
-    shape, classes = dataset.train_images.shape[1:], len(dataset.labels)
-    if recipe.input_bits == 1:
-        source = Input(shape, "threshold", dataset.maximum, dataset.threshold)
-    elif dataset.maximum == 255:
-        source = Input(shape, "pixels", dataset.maximum)
-    else:
-        raise RecipeError(
-            f"{dataset.name} has pixels in 0 … {dataset.maximum}, which are not {recipe.input_bits} bits; "
-            f"use input_bits 1"
-        )
-    sizes = (*recipe.hidden, classes)
+    source = _input(recipe, dataset)
+    sizes = (*recipe.hidden, len(dataset.labels))
     options: dict[str, Any] = {
         "dropout": recipe.dropout,
         "input_dropout": recipe.input_dropout,
         "class_norm": recipe.class_norm,
     }
     if not recipe.features:
-        return BinaryMLP((source.size, *sizes), source, **options)
+        taken = source.size if recipe.weight_bits > 1 else source.encoded.size
+        return BinaryMLP((taken, *sizes), source, **options)
     try:
         return BinaryCNN(recipe.features, sizes, source, fill=recipe.fill, **options)
     except ValueError as error:
         raise RecipeError(f"features do not suit {dataset.name}: {error}") from None
+
+
+def _input(recipe: Recipe, dataset: Dataset) -> Input:
+    shape, maximum = dataset.train_images.shape[1:], dataset.maximum
+    try:
+        if recipe.first_layer == "thermometer":
+            return Input(shape, "thermometer", maximum, encoding=Thermometer(recipe.levels))
+        if recipe.first_layer == "hadamard":
+            convolution = bool(recipe.features)
+            patch = (3, 3) if convolution else shape[:2]
+            padding = (1, 1) if convolution and recipe.fill is not None else (0, 0)
+            rotation = Hadamard(recipe.draws, recipe.seed, patch, padding)
+            return Input(shape, "hadamard", maximum, encoding=rotation)
+    except ModelError as error:
+        raise RecipeError(f"first_layer does not suit {dataset.name}: {error}") from None
+    if recipe.input_bits == 1:
+        return Input(shape, "threshold", maximum, dataset.threshold)
+    if maximum != 255:
+        raise RecipeError(
+            f"{dataset.name} has pixels in 0 … {maximum}, which are not {recipe.input_bits} bits; "
+            f"use input_bits 1"
+        )
+    if recipe.weight_bits > 1:
+        return Input(shape, "weight-planes", maximum, encoding=WeightPlanes(recipe.weight_bits))
+    return Input(shape, "pixels", maximum)
 
 
 def _rate(recipe: Recipe, done: float) -> float:

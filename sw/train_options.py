@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from .data import DATASETS
-from .recipe import LOSSES, RECIPES, SCHEDULES, Recipe
+from .recipe import FIRST_LAYERS, LOSSES, RECIPES, SCHEDULES, Recipe
 
 __all__ = ["add_arguments", "recipe_from"]
 
@@ -61,6 +61,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     changes.add_argument(
         "--input-bits", type=int, metavar="N", help="bits of each pixel that are used: 1 or 8"
+    )
+    changes.add_argument(
+        "--first-layer",
+        choices=FIRST_LAYERS,
+        help="what the first layer takes: bit-planes of pixels (--input-bits), a thermometer code "
+        "(--levels), or signs of randomly rotated patches (--draws)",
+    )
+    changes.add_argument(
+        "--levels", type=int, metavar="N", help="bits of each pixel's thermometer code"
+    )
+    changes.add_argument(
+        "--draws", type=int, metavar="N", help="random rotations of each patch, with 'hadamard'"
+    )
+    changes.add_argument(
+        "--weight-bits",
+        type=int,
+        metavar="N",
+        help="bits of each weight of the first layer, 1 to 4; more than 1 with --input-bits 8",
     )
     changes.add_argument(
         "--class-norm",

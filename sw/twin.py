@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .encoding import WeightPlanes
 from .extras import requires
 from .model import Conv, Layer, Model
 from .network import BinaryNetwork
@@ -21,6 +22,8 @@ class TwinError(ValueError):
 def twin(model: Model) -> BinaryNetwork:
     """Return the eval-mode network that ``model`` was folded from, with ±1 as its latent weights.
 
+    In a first layer with weights of several bits they are the middles of what is rounded to them.
+
     Its ``trace``, ``scores`` and ``outputs`` equal the original's. It takes nothing from ``model``'s
     thresholds, so comparing the two checks the fold. Pooling comes before BatchNorm: where it came after
     the sign, folding has made every channel rise, and then both are the same. Raises :class:`TwinError` if
@@ -38,9 +41,10 @@ def twin(model: Model) -> BinaryNetwork:
                 f"which the PyTorch layers do not; only pooling of 2x2 can be compared with PyTorch"
             )
     blocks = []
-    for layer in model.layers[:-1]:
+    for index, layer in enumerate(model.layers[:-1]):
         pool = "products" if isinstance(layer, Conv) and layer.pool == 2 else None
-        block = Block(_product(layer), eps=model.batchnorm_eps, pool=pool)
+        bits = _weight_bits(model) if index == 0 else 1
+        block = Block(_product(layer, bits), eps=model.batchnorm_eps, pool=pool)
         norm = block.norm
         targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
         for target, row in zip(targets, torch.tensor(model.batchnorm[layer.name]), strict=True):
@@ -59,8 +63,16 @@ def twin(model: Model) -> BinaryNetwork:
     return network.eval()
 
 
-def _product(layer: Layer) -> BinaryLinear | BinaryConv2d:
-    weights = torch.tensor(layer.weights, dtype=torch.float32).mul_(2).sub_(1)
+def _weight_bits(model: Model) -> int:
+    encoding = model.input.encoding
+    return encoding.bits if isinstance(encoding, WeightPlanes) else 1
+
+
+def _product(layer: Layer, bits: int = 1) -> BinaryLinear | BinaryConv2d:
+    """The product of ``layer``, whose weights' last axis holds ``bits`` planes of each, lowest first."""
+    planes = torch.tensor(layer.weights, dtype=torch.float32).mul_(2).sub_(1)
+    scale = 2.0 ** torch.arange(-bits, 0) if bits > 1 else torch.ones(1)
+    weights = planes.unflatten(-1, (-1, bits)) @ scale
     product: BinaryLinear | BinaryConv2d
     if isinstance(layer, Conv):
         weights = weights.permute(0, 3, 1, 2)
@@ -73,6 +85,6 @@ def _product(layer: Layer) -> BinaryLinear | BinaryConv2d:
             fill=layer.fill,
         )
     else:
-        product = BinaryLinear(layer.fan_in, layer.channels)
+        product = BinaryLinear(weights.shape[1], layer.channels)
     product.weight.copy_(weights)
     return product

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from xnorgrid.compile import ModelDoesNotFit, compile
+from xnorgrid.encoding import ENCODINGS, Hadamard, Thermometer, WeightPlanes
 from xnorgrid.hw.config import ArrayConfig, ConfigError
 from xnorgrid.model import Conv, Dense, Input, Model
 from xnorgrid.sim import reference
@@ -18,7 +19,8 @@ def random_network(rng, *, operations=40_000):
     """
     while True:
         source, convolutions = _input(rng)
-        layers, shape = [], source.map_shape if convolutions else (source.size,)
+        encoded = source.encoded
+        layers, shape = [], encoded.map_shape if convolutions else (encoded.size,)
         for index in range(convolutions):
             layers.append(_convolution(rng, f"conv{index}", shape, source, first=not layers))
             shape = layers[-1].output_shape(shape)
@@ -136,17 +138,32 @@ def _least(model, config, name, streamed):
 def _input(rng):
     """An input and how many convolutions take it."""
     convolutions = int(rng.integers(0, 5))
-    kind = str(rng.choice(["bits", "threshold", "pixels"]))
+    kind = str(rng.choice(["bits", "threshold", "pixels", *ENCODINGS]))
     maximum = 1 if kind == "bits" else int(rng.integers(1, 256))
-    if kind == "pixels":
+    if kind in ("pixels", "weight-planes"):
         maximum = (1 << int(rng.integers(1, 9))) - 1
     threshold = int(rng.integers(0, maximum + 2)) if kind == "threshold" else 1
     if convolutions:
         shape = (*(int(size) for size in rng.integers(1, 13, 2)), _size(rng, 20))
         shape = shape[:2] if rng.random() < 0.3 else shape
     else:
-        shape = tuple(int(size) for size in rng.integers(1, 9, int(rng.integers(1, 4))))
-    return Input(shape, kind, maximum, threshold), convolutions
+        axes = int(rng.integers(2 if kind == "hadamard" else 1, 4))
+        shape = tuple(int(size) for size in rng.integers(1, 9, axes))
+    return Input(
+        shape, kind, maximum, threshold, _encoding(rng, kind, shape, maximum)
+    ), convolutions
+
+
+def _encoding(rng, kind, shape, maximum):
+    if kind == "thermometer":
+        return Thermometer(_size(rng, (maximum + 1) // 2))
+    if kind == "weight-planes":
+        return WeightPlanes(int(rng.integers(2, 5)))
+    if kind == "hadamard":
+        patch = tuple(int(rng.integers(1, min(size, 4) + 1)) for size in shape[:2])
+        padding = tuple(int(rng.integers(0, size)) for size in patch)
+        return Hadamard(int(rng.integers(1, 4)), int(rng.integers(0, 1 << 63)), patch, padding)
+    return None
 
 
 def _convolution(rng, name, shape, source, *, first):

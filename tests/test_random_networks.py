@@ -64,7 +64,9 @@ def draw(seed, config):
     """A network that fits ``config``, images, and what PyTorch makes of them, if it comes from there."""
     rng = np.random.default_rng(seed)
     while True:
-        network = torch_networks.random_network(rng) if rng.random() < 0.3 else None
+        network = (
+            torch_networks.random_network(rng, weight_planes=True) if rng.random() < 0.3 else None
+        )
         model = fold(network, "random") if network else networks.random_network(rng)
         if reference.operations(model, 1) < 200_000 and networks.fits(model, config):
             break

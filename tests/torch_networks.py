@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from encodings_by_definition import inputs
 from numpy.lib.stride_tricks import sliding_window_view
 
+from xnorgrid.encoding import ENCODINGS, Hadamard, Thermometer, WeightPlanes
 from xnorgrid.model import Conv, Input
 from xnorgrid.network import BinaryNetwork
 from xnorgrid.nn import BinaryConv2d, BinaryLinear, Block, ClassNorm
@@ -23,13 +25,6 @@ def pool(x, size, join):
     n, height, width, channels = x.shape
     cut = x[:, : height // size * size, : width // size * size]
     return join(cut.reshape(n, height // size, size, width // size, size, channels), (2, 4))
-
-
-def inputs(source, images):
-    """Integers that enter the network for images."""
-    if source.kind == "pixels":
-        return 2 * images.astype(np.int64) - source.maximum
-    return np.where(images >= source.threshold, 1, -1)
 
 
 def evaluate(model, images):
@@ -78,31 +73,49 @@ def randomise(norm, largest, rng):
             target.copy_(torch.as_tensor(row))
 
 
-def random_source(rng, *, maps=True):
-    kind = rng.choice(["bits", "threshold", "pixels"])
+def random_source(rng, *, weight_planes=False):
+    kinds = ["bits", "threshold", "pixels", *ENCODINGS]
+    if not weight_planes:
+        kinds.remove("weight-planes")
+    kind = str(rng.choice(kinds))
     height, width, channels = (int(size) for size in rng.integers((7, 7, 1), (13, 13, 5)))
     shape = (height, width, channels) if channels > 1 else (height, width)
     if kind == "bits":
         return Input(shape)
+    if kind == "thermometer":
+        return Input(shape, kind, 100, encoding=Thermometer(int(rng.integers(1, 9))))
+    if kind == "hadamard":
+        patch = tuple(int(size) for size in rng.integers(1, 4, 2))
+        rotation = Hadamard(
+            int(rng.integers(1, 3)), int(rng.integers(1000)), patch, (patch[0] - 1, 0)
+        )
+        return Input(shape, kind, 255, encoding=rotation)
+    if kind == "weight-planes":
+        return Input(shape, kind, 255, encoding=WeightPlanes(int(rng.integers(2, 5))))
     maximum = 255 if kind == "threshold" else 2 ** int(rng.integers(1, 9)) - 1
-    return Input(shape, str(kind), maximum, 100 if kind == "threshold" else 1)
+    return Input(shape, kind, maximum, 100 if kind == "threshold" else 1)
 
 
 def random_images(source, count, rng):
     return rng.integers(0, source.maximum + 1, (count, *source.shape))
 
 
-def random_network(rng):
-    """A network of up to three convolutions and up to two hidden dense layers, in eval mode."""
+def random_network(rng, *, weight_planes=False):
+    """A network of up to three convolutions and up to two hidden dense layers, in eval mode.
+
+    With ``weight_planes`` the first layer's weights may have several bits.
+    """
     torch.manual_seed(int(rng.integers(1 << 31)))
-    source = random_source(rng)
-    *size, channels = source.map_shape
+    source = random_source(rng, weight_planes=weight_planes)
+    planes = source.kind == "weight-planes"
+    *size, channels = source.map_shape if planes else source.encoded.map_shape
     blocks, amplitude = [], source.amplitude
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(int(planes), 4)):
         kernel = [int(k) for k in rng.integers(1, np.minimum(size, 5) + 1)]
         padding = [int(rng.integers(0, k)) for k in kernel]
         stride = int(rng.integers(1, 3))
-        fill = int(rng.integers(-1, 2))
+        # Planes of weights are exact with the darkest pixel alone.
+        fill = -1 if planes and not blocks else int(rng.integers(-1, 2))
         rest = [
             (s + 2 * p - k) // stride + 1 for s, p, k in zip(size, padding, kernel, strict=True)
         ]

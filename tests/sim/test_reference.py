@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from encodings_by_definition import inputs
 from networks import met_thresholds, random_images, random_network
 
 from xnorgrid.model import Conv, Dense, Input, Model
@@ -13,11 +14,7 @@ from xnorgrid.sim import reference
 def sign_network(model, images):
     """Yield (2p, output) of every layer, by loops over positions and windows, from the definitions."""
     source = model.input
-    x = images.reshape(len(images), *model.input_shape(0)).astype(int)
-    if source.kind == "pixels":
-        x = 2 * x - source.maximum
-    else:
-        x = np.where(x >= (1 if source.kind == "bits" else source.threshold), 1, -1)
+    x = inputs(source, images).reshape(len(images), *model.input_shape(0))
     amplitude = source.amplitude
     for layer in model.layers:
         signs = 2 * layer.weights.astype(int) - 1

@@ -210,7 +210,7 @@ def test_several_eps_are_refused():
 def test_random_networks_are_their_models():
     rng = np.random.default_rng(new_seed())
     for _ in range(60):
-        network = random_network(rng)
+        network = random_network(rng, weight_planes=True)
         model = fold(network, "net")
         images = random_images(network.input, 6, rng)
         trace = network.trace(images)

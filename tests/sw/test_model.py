@@ -210,7 +210,7 @@ def limits(thresholds, source=None):
         (lambda: Input(4), r"input: shape must be a sequence, not int"),
         (lambda: Input((2.5,)), r"input: shape must be integers, not \(2.5,\)"),
         (lambda: Input((True,)), r"input: shape must be integers"),
-        (lambda: Input((4,), "planes"), r"'bits', 'threshold' or 'pixels', not 'planes'"),
+        (lambda: Input((4,), "planes"), r"kind must be one of bits, .*-planes, not 'planes'"),
         (lambda: Input((4,), "threshold", 0), r"maximum must be in 1 … 65535, not 0"),
         (lambda: Input((4,), "threshold", 255, 257), r"threshold must be in 0 … 256 .* not 257"),
         (lambda: Input((4,), "bits", 255, 128), r"'bits' goes with maximum 1 .* not 255 and 128"),

@@ -313,7 +313,7 @@ def add_tensor(name):
         ),
         (
             set_description("input", "kind", value="planes"),
-            r"'threshold' or 'pixels', not 'planes'",
+            r"kind must be one of bits, .* not 'planes'",
         ),
         (set_description("labels", value=["a"]), r"4 classes need as many labels, not 1"),
         (set_description("name", value=None), r"model: name must be"),

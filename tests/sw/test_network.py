@@ -140,13 +140,21 @@ def test_sizes_must_fit_the_input():
 
 def integers(network, images):
     """The trace by plain integers, and by PyTorch's BatchNorm of them."""
-    x, results = inputs(network.input, images), []
+    source, bits = network.input, 1
+    if source.kind == "weight-planes":
+        # The pixels as they are meet weights of several bits.
+        source, bits = Input(source.shape, "pixels", source.maximum), source.encoding.bits
+    x, results = inputs(source, images), []
     if isinstance(network.blocks[0].product if network.blocks else network.head, BinaryConv2d):
-        x = x.reshape(-1, *network.input.map_shape)
-    amplitude = network.input.amplitude
+        x = x.reshape(-1, *source.encoded.map_shape)
+    amplitude = source.amplitude
     for block in network.blocks:
         product = block.product
-        weights = np.where(product.weight.detach().numpy() >= 0, 1, -1)
+        latent = product.weight.detach().numpy()
+        weights = np.where(latent >= 0, 1, -1)
+        if bits > 1:
+            parts = np.floor((latent + np.float32(1)) * 2 ** (bits - 1))
+            weights = (2 * parts.clip(0, 2**bits - 1) - 2**bits + 1).astype(int)
         if isinstance(product, BinaryConv2d):
             weights, value = weights.transpose(0, 2, 3, 1), product.fill * amplitude
             sums = convolve(x, weights, product.stride[0], product.padding, value)
@@ -160,14 +168,14 @@ def integers(network, images):
         if block.pool == "activations":
             x = pool(x, 2, np.max)
         results.append(x > 0)
-        amplitude = 1
+        amplitude, bits = 1, 1
     return [*results, x.reshape(len(x), -1) @ np.where(network.head.weight.detach() >= 0, 1, -1).T]
 
 
 def test_trace_of_random_networks_is_integer_arithmetic():
     rng = np.random.default_rng(new_seed())
     for _ in range(40):
-        network = random_network(rng)
+        network = random_network(rng, weight_planes=True)
         images = random_images(network.input, 5, rng)
         found, expected = network.trace(images), integers(network, images)
         assert len(found) == len(expected)

@@ -13,9 +13,11 @@ from xnorgrid import train as training
 from xnorgrid import train_command, train_options
 from xnorgrid.checkpoint import Checkpoint, CheckpointError
 from xnorgrid.data import Dataset
+from xnorgrid.encoding import Hadamard, Thermometer, WeightPlanes
+from xnorgrid.fold import fold
 from xnorgrid.model import Input
 from xnorgrid.modelfile import load
-from xnorgrid.nn import ClassNorm
+from xnorgrid.nn import ClassNorm, levels
 from xnorgrid.provenance import scores_sha256
 from xnorgrid.recipe import RECIPES, Recipe, RecipeError
 from xnorgrid.sim import reference
@@ -175,6 +177,57 @@ def test_pixels_of_eight_bits_keep_their_values(monkeypatch):
     assert state.network.input == Input((12, 10, 3), "pixels", 255)
 
 
+@pytest.mark.parametrize(
+    ("changes", "source"),
+    [
+        (
+            {"first_layer": "thermometer", "levels": 5},
+            Input((8, 8), "thermometer", 16, encoding=Thermometer(5)),
+        ),
+        (
+            {"first_layer": "hadamard", "draws": 2, "seed": 4},
+            Input((8, 8), "hadamard", 16, encoding=Hadamard(2, 4, (3, 3), (1, 1))),
+        ),
+        (
+            {"first_layer": "hadamard", "draws": 1, "fill": None},
+            Input((8, 8), "hadamard", 16, encoding=Hadamard(1, 1, (3, 3))),
+        ),
+        (
+            {"first_layer": "hadamard", "draws": 1, "features": ()},
+            Input((8, 8), "hadamard", 16, encoding=Hadamard(1, 1, (8, 8))),
+        ),
+    ],
+)
+def test_first_layers_train_resume_and_fold(tmp_path, monkeypatch, changes, source):
+    recipe = dataclasses.replace(CONVOLUTIONAL, **changes)
+    whole = train(recipe)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        train(recipe, checkpoint=tmp_path / "state")
+    result = train(recipe, checkpoint=tmp_path / "state", resume=True)
+    assert same(result, whole)
+    assert result.network.input == source
+    model, images = fold(result.network, "net"), result.dataset.test_images
+    assert np.array_equal(result.network.scores(images), reference.scores(model, images))
+
+
+@pytest.mark.parametrize("changes", [{}, {"features": (), "hidden": (12,)}])
+def test_weights_of_several_bits_train_and_fold(monkeypatch, changes):
+    monkeypatch.setattr(training, "load", lambda *_: coloured())
+    recipe = dataclasses.replace(
+        CONVOLUTIONAL, dataset="cifar10", input_bits=8, weight_bits=3, fill=None, validation=8,
+        batch=16, **changes,
+    )  # fmt: skip
+    result = train(recipe)
+    first = result.network.hidden[0].product
+    assert first.weight_bits == 3 and result.network.head.weight_bits == 1
+    used = levels(first.weight.detach(), 3)
+    assert sorted(used.unique().tolist()) == list(range(8))
+    model, images = fold(result.network, "net"), result.dataset.test_images
+    assert model.input == Input((12, 10, 3), "weight-planes", 255, encoding=WeightPlanes(3))
+    assert np.array_equal(result.network.scores(images), reference.scores(model, images))
+
+
 def coloured(count=104):
     """Images in CIFAR-10's form, but smaller and without sense."""
     rng = np.random.default_rng(0)
@@ -248,6 +301,16 @@ def test_checkpoints_from_before_class_norm_are_resumed(tmp_path):
     assert same(train(SMALL, checkpoint=path, resume=True), first)
     other = dataclasses.replace(SMALL, class_norm=True)
     with pytest.raises(CheckpointError, match=r"another recipe \(different: class_norm\)"):
+        train(other, checkpoint=path, resume=True)
+
+
+def test_checkpoints_from_before_first_layers_are_resumed(tmp_path):
+    path, later = tmp_path / "state", ("first_layer", "levels", "draws", "weight_bits")
+    first = train(SMALL, checkpoint=path)
+    rewrite(path, lambda recipe: [recipe.pop(name) for name in later])
+    assert same(train(SMALL, checkpoint=path, resume=True), first)
+    other = dataclasses.replace(SMALL, first_layer="thermometer", levels=4)
+    with pytest.raises(CheckpointError, match=r"\(different: first_layer, levels\)"):
         train(other, checkpoint=path, resume=True)
 
 
@@ -333,6 +396,14 @@ def test_rates_begin_and_end_where_the_recipe_says():
     [
         ({"features": ((5, 2),) * 4}, "features do not suit digits: convolution 2: its feature"),
         ({"input_bits": 8}, r"digits has pixels in 0 … 16, which are not 8 bits; use input_bits 1"),
+        (
+            {"first_layer": "thermometer", "levels": 9},
+            r"first_layer does not suit digits: input: levels must be in 1 … 8 for pixels up to 16",
+        ),
+        (
+            {"first_layer": "hadamard", "seed": -1},
+            r"first_layer does not suit digits: input: draws must be in 1 … 1024 and the seed in",
+        ),
     ],
 )
 def test_recipes_that_do_not_suit_their_images(change, message):
@@ -376,6 +447,19 @@ def test_damaged_checkpoints_are_refused(tmp_path):
         ({"features": ((5, 3),)}, r"output channels and a pooling of 1 or 2, not \(5, 3\)"),
         ({"features": ((0, 1),)}, r"output channels and a pooling of 1 or 2, not \(0, 1\)"),
         ({"fill": 2}, "fill must be one of None, -1, 0, 1, not 2"),
+        ({"first_layer": "float"}, "one of planes, thermometer, hadamard, not 'float'"),
+        ({"levels": 0}, "levels must be at least 1, not 0"),
+        ({"draws": 0}, "draws must be at least 1, not 0"),
+        ({"weight_bits": 5}, "weight_bits must be one of 1, 2, 3, 4, not 5"),
+        ({"weight_bits": 2}, "goes with first_layer 'planes' and input_bits 8, not 'planes' and 1"),
+        (
+            {"weight_bits": 2, "input_bits": 8, "first_layer": "hadamard"},
+            "goes with first_layer 'planes' and input_bits 8, not 'hadamard' and 8",
+        ),
+        (
+            {"weight_bits": 2, "input_bits": 8, "features": ((5, 1),), "fill": 0},
+            "weight_bits 2 goes with fill -1 or none, not 0: only the darkest pixel",
+        ),
         ({"input_bits": 4}, "input_bits must be one of 1, 8, not 4"),
         ({"loss": "mse"}, "loss must be one of squared-hinge, cross-entropy, not 'mse'"),
         ({"schedule": "flat"}, "schedule must be one of exponential, cosine, not 'flat'"),
@@ -414,6 +498,12 @@ def test_command_changes_the_recipe():
         RECIPES["cnv"], features=((8, 1), (16, 2)), fill=0, hidden=(), input_bits=1,
         loss="squared-hinge", shift=0, schedule="exponential", flip=False, class_norm=True, dropout=0.5,
     )  # fmt: skip
+    recipe = train_options.recipe_from(parse("cnv", "--first-layer", "hadamard", "--draws", 2))
+    assert recipe == dataclasses.replace(RECIPES["cnv"], first_layer="hadamard", draws=2)
+    recipe = train_options.recipe_from(parse("sfc", "--first-layer", "thermometer", "--levels", 8))
+    assert recipe == dataclasses.replace(RECIPES["sfc"], first_layer="thermometer", levels=8)
+    recipe = train_options.recipe_from(parse("cnv", "--weight-bits", 2))
+    assert recipe == dataclasses.replace(RECIPES["cnv"], weight_bits=2)
     recipe = train_options.recipe_from(parse("bnn-cifar10", "--fill", "none", "--features="))
     assert (recipe.fill, recipe.features) == (None, ())
     assert train_options.recipe_from(parse("bnn-cifar10", "--fill", "-1")).fill == -1

@@ -48,7 +48,7 @@ def test_twin_folds_to_the_same_model():
 def test_twins_of_random_networks():
     rng = np.random.default_rng(new_seed())
     for _ in range(40):
-        network = random_network(rng)
+        network = random_network(rng, weight_planes=True)
         model = fold(network, "net")
         rebuilt = twin(model)
         images = random_images(network.input, 6, rng)
