@@ -96,7 +96,8 @@ def tune_text(report: Mapping[str, Any]) -> str:
     if "routed_hz" in winner:
         lines.append(
             f"routed at {winner['routed_hz'] / 1e6:.1f} MHz, runs at {clock / 1e6:.6g} MHz: "
-            f"{rate(winner['images_per_second'])} images/s"
+            f"{rate(winner['images_per_second'])} images/s, "
+            f"{winner['operations_per_lut_per_cycle_routed']:.2f} operations per LUT and cycle"
         )
     else:
         lines.append(

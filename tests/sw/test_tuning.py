@@ -77,7 +77,7 @@ def test_estimates_and_what_was_routed_stand_side_by_side():
     assert second.startswith("4 x 1 x 8") and second.split()[-1] == "-"
     assert lines[-3:] == [
         "winner: 2 x 1 x 8 lanes in tiles of 1 x 1",
-        "routed at 27.6 MHz, runs at 24 MHz: 18,000 images/s",
+        "routed at 27.6 MHz, runs at 24 MHz: 18,000 images/s, 0.35 operations per LUT and cycle",
         "xnorgrid build icebreaker --config best.json",
     ]
 
