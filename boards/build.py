@@ -17,6 +17,7 @@ from xnorgrid.sim.cache import cached
 
 from . import routed
 from .board import Board
+from .floorplan import placement
 from .flows import FLOWS, ROUTED, synthesis
 from .pll import pll
 from .progress import Progress
@@ -64,7 +65,7 @@ def sources(board: Board, config: ArrayConfig) -> dict[str, str]:
     texts = {name: plan.files[name] for name in ("top.il", pins)}
     return {
         f"{TOP}.v": verilog,
-        SCRIPT: synthesis(family, shared_modules(verilog)),
+        SCRIPT: synthesis(family, shared_modules(verilog), placement(config, board.device)),
         **{name: text if isinstance(text, str) else text.decode() for name, text in texts.items()},
     }
 

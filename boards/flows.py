@@ -93,16 +93,17 @@ FLOWS = {
 }  # fmt: skip
 
 
-def synthesis(family: str, shared: Sequence[str]) -> str:
+def synthesis(family: str, shared: Sequence[str], placement: str = "") -> str:
     """Return the yosys script that makes :data:`NETLIST` of accelerator.v and top.il.
 
     ``shared`` are the modules that are synthesised once, however often they are used; everything else is
-    optimised together, and in the end the netlist is flat.
+    optimised together, and in the end the netlist is flat. ``placement`` are commands on that.
     """
     return (
         "read_verilog accelerator.v\n"
         "read_rtlil top.il\n"
         f"{mapping(family, shared, 'top')}"
+        f"{placement}"
         f"tee -q -o {CELLS} stat -json\n"
         f"write_json {NETLIST}\n"
     )

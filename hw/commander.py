@@ -123,7 +123,7 @@ class Commander(wiring.Component):
 
         status = Signal(Status)
         running = Signal()
-        # Of the byte at hand in a header, a word, a run or a report.
+        # Of the byte at hand in a header, a run, a reply, a report or a checksum; else 0.
         index = Signal(8)
         last_word = header.length == 0
         m.d.comb += [
@@ -174,7 +174,7 @@ class Commander(wiring.Component):
 
         def next_word(final: str) -> None:
             m.d.comb += header.next_word.eq(1)
-            go("READ")
+            m.next = "READ"
             with m.If(last_word):
                 m.next = final
 
@@ -195,7 +195,7 @@ class Commander(wiring.Component):
                         go("CHECK")
 
             with m.State("CHECK"):
-                m.d.comb += checksum.clear.eq(1)
+                m.d.comb += [checksum.clear.eq(1), word.begin.eq(1)]
                 m.next = "DISPATCH"
             with m.State("DISPATCH"):
                 m.next = "DRAIN"
@@ -220,12 +220,11 @@ class Commander(wiring.Component):
                     word.shift.eq(self.i.valid),
                 ]
                 with m.If(self.i.valid):
-                    next_byte()
                     with m.If(self.i.p.end):
                         m.d.sync += status.eq(Status.LENGTH)
-                        go("ACT")
-                    with m.Elif(index == word.last_byte):
-                        go("WRITE")
+                        m.next = "ACT"
+                    with m.Elif(word.last):
+                        m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += [memory.valid.eq(1), memory.write.eq(1)]
                 with m.If(memory.ready):
@@ -332,16 +331,12 @@ class Commander(wiring.Component):
                     reply.p.data.eq(word.byte),
                     word.shift.eq(sent),
                 ]
-                with m.If(sent):
-                    next_byte()
-                    with m.If(index == word.last_byte):
-                        next_word("END")
+                with m.If(sent & word.last):
+                    next_word("END")
             with m.State("ADD"):
                 m.d.comb += [checksum.i.valid.eq(1), word.shift.eq(checksum.i.ready)]
-                with m.If(checksum.i.ready):
-                    next_byte()
-                    with m.If(index == word.last_byte):
-                        next_word("ANSWER")
+                with m.If(checksum.i.ready & word.last):
+                    next_word("ANSWER")
 
             with m.State("SUM"):
                 m.d.comb += [reply.valid.eq(1), reply.p.data.eq(checksum.byte)]

@@ -64,7 +64,7 @@ class Core(wiring.Component):
             ]
         words = sequencer.memory.read_data[:32], datapath.memory.read_data
         m.d.comb += [
-            bus.ready.eq(Mux(for_program, sequencer.memory.ready, datapath.memory.ready)),
+            bus.ready.eq(sequencer.memory.ready | datapath.memory.ready),
             bus.read_valid.eq(sequencer.memory.read_valid | datapath.memory.read_valid),
             bus.read_data.eq(Mux(for_program, words[0], words[1][:32])),
             bus.read_data[32:].eq(words[1][32:]),
