@@ -24,6 +24,10 @@ TORCH = {
         "checkpoint",
         "fold",
         "fold_checks",
+        "geometry.control",
+        "geometry.proportionality",
+        "geometry.trained",
+        "geometry.unbinarised",
         "network",
         "nn",
         "train",
@@ -34,7 +38,15 @@ TORCH = {
 }
 #: Draws: only with the extra that brings these.
 DRAWING = {"matplotlib", "PIL"}
-DRAWS = {"xnorgrid.diagnose_plots", "xnorgrid.geometry.figures", "xnorgrid.geometry.plots"}
+DRAWS = {
+    f"xnorgrid.{name}"
+    for name in (
+        "diagnose_plots",
+        "geometry.figures",
+        "geometry.plots",
+        "geometry.trained_plots",
+    )
+}
 #: Opens boards and carries out commands: what ties the parts together.
 TIES = {
     f"xnorgrid.{name}"
@@ -47,6 +59,7 @@ TIES = {
         "diagnose_trial",
         "discovery",
         "doctor",
+        "first_layers",
         "flash",
         "host_commands",
         "inspection",
