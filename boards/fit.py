@@ -23,6 +23,7 @@ from .devices import FAMILIES
 from .estimate import MODEL_FILE
 from .fit_page import page
 from .fitted_model import Measured, model_of
+from .floorplan import placement
 from .samples import SAMPLES, Sample
 from .several import Task, build_all
 
@@ -30,11 +31,11 @@ __all__ = ["Results", "gateware", "main"]
 
 
 def gateware(family: str) -> str:
-    """SHA-256 of the Verilog of a small accelerator for ``family``: changes when the gateware does."""
-    config = next(
-        sample.config for sample in SAMPLES if BOARDS[sample.board].device.family == family
-    )
-    return hashlib.sha256(to_verilog(Accelerator(config), technology=family).encode()).hexdigest()
+    """SHA-256 of a small accelerator for ``family``: changes when its Verilog does, or its floorplan."""
+    sample = next(one for one in SAMPLES if BOARDS[one.board].device.family == family)
+    verilog = to_verilog(Accelerator(sample.config), technology=family)
+    places = placement(sample.config, BOARDS[sample.board].device)
+    return hashlib.sha256((verilog + places).encode()).hexdigest()
 
 
 class Results:

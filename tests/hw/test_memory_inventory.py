@@ -1,14 +1,13 @@
 """The list of memories against the exported accelerator."""
 
 import re
-from collections import Counter
 
 import pytest
 
 from xnorgrid.hw.config import ArrayConfig
 from xnorgrid.hw.export import TOP, export
 from xnorgrid.hw.inventory import memories
-from xnorgrid.hw.memory import memory_cells
+from xnorgrid.hw.memory import arrangement
 
 CONFIG = ArrayConfig(
     rows=4, cols=6, lanes=40, tile_rows=2, tile_cols=3,
@@ -22,32 +21,35 @@ CELLS = ("DP16KD", "SB_RAM40_4K", "SB_SPRAM256KA", "SDPX9B")
 
 
 def instances(verilog, top):
-    """Number of instances of each module below ``top``, at any depth."""
+    """Module of each instance below ``top``, at any depth, by its path."""
     bodies = dict(re.findall(r"^module (\S+?) ?\((.*?)^endmodule", verilog, re.M | re.S))
-    total = Counter()
+    found = {}
 
-    def walk(module):
-        for name in re.findall(r"^  (\S+) +(?:#|\S+ +)\($", bodies[module], re.M):
-            total[name] += 1
-            if name in bodies:
-                walk(name)
+    def walk(module, path):
+        for instance in re.finditer(
+            r"^  (\S+) +(?:#\(.*?^  \) )?\\?(\S+) +\($", bodies[module], re.M | re.S
+        ):
+            kind, name = instance.groups()
+            found[f"{path}{name}"] = kind
+            if kind in bodies:
+                walk(kind, f"{path}{name}.")
 
-    walk(top)
-    return total
+    walk(top, "")
+    return found
 
 
 @pytest.mark.parametrize("config", [CONFIG, SINGLE_PORT], ids=["two_ports", "single_port"])
 @pytest.mark.parametrize("technology", ["ecp5", "ice40", "gowin"])
 def test_inventory_is_what_the_accelerator_has(technology, config):
-    expected = Counter()
+    expected = {}
     for use in memories(config):
-        cells = memory_cells(
-            technology, use.width, use.depth, use.parts, single_port=use.single_port
-        )
-        for cell, count in cells.items():
-            expected[cell] += use.count * count
+        plan = arrangement(technology, use.width, use.depth, use.parts, use.single_port)
+        for path in use.paths:
+            for bank in range(plan.banks):
+                for column in range(plan.across):
+                    expected[f"{path}.cell_{bank}_{column}"] = plan.cell.type
     found = instances(export(config, technology), TOP)
-    assert Counter({cell: found[cell] for cell in CELLS if found[cell]}) == expected
+    assert {path: cell for path, cell in found.items() if cell in CELLS} == expected
 
 
 def test_nothing_large_is_left_to_the_tools():
