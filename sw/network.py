@@ -82,6 +82,10 @@ class BinaryNetwork(nn.Module):
         Values are ±1, or 2u - maximum for pixels u, encoded if the input says so. Raises
         :class:`ValueError` for a wrong shape, type or range.
         """
+        return self.encode_pixels(self._pixels(images))
+
+    def _pixels(self, images: np.ndarray) -> Tensor:
+        """Return ``images`` as integer pixels (N, size), bits as 0 and 1."""
         images, source = np.asarray(images), self.input
         if images.ndim == 0 or images.shape[1:] not in (source.shape, (source.size,)):
             raise ValueError(
@@ -92,7 +96,7 @@ class BinaryNetwork(nn.Module):
         if source.kind == "bits":
             if not (np.isin(images, (0, 1)).all() or np.isin(images, (-1, 1)).all()):
                 raise ValueError("images must be all 0/1 or all -1/+1")
-            return self.encode_pixels(torch.from_numpy((flat >= 1).astype(np.uint8)))
+            return torch.from_numpy((flat >= 1).astype(np.uint8))
         if images.dtype.kind not in "iu":
             raise ValueError(f"images must be integers, not {images.dtype}")
         if images.size and (images.min() < 0 or images.max() > source.maximum):
@@ -100,7 +104,7 @@ class BinaryNetwork(nn.Module):
                 f"images must lie in 0 … {source.maximum}, but some lie in "
                 f"{images.min()} … {images.max()}"
             )
-        return self.encode_pixels(torch.from_numpy(flat.astype(np.int32)))
+        return torch.from_numpy(flat.astype(np.int32))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Return integer ``pixels`` (N, …) in 0 … maximum as the inputs they stand for: float32 (N, in)."""
@@ -162,8 +166,12 @@ class BinaryNetwork(nn.Module):
         training, device = self.training, self.head.weight.device
         self.eval()
         try:
-            x = self.encode(images)
-            parts = [function(part.to(device)) for part in (x.split(batch) if len(x) else (x,))]
+            x = self._pixels(images)
+            # Encoded, all images at once might not fit into memory.
+            parts = [
+                function(self.encode_pixels(part.to(device)))
+                for part in (x.split(batch) if len(x) else (x,))
+            ]
         finally:
             self.train(training)
         return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
