@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             folder = arguments.folder / f"{number:02}"
             tasks[Task(sample.board, sample.config, folder, route=sample.route)] = sample
+    # The longest first, so that none runs alone in the end.
+    tasks = dict(sorted(tasks.items(), key=lambda one: -one[0].config.lane_count * one[0].route))
     for done, outcome in enumerate(
         build_all(list(tasks), arguments.jobs) if arguments.jobs else ()
     ):

@@ -80,6 +80,9 @@ def _sample(
     return Sample(board, {**shape, **fields}, **use)
 
 
+#: Memories that hold all of bundled models on the ECP5-85F.
+_LFC = {"weight_depth": 2048, "activation_depth": 512, "program_depth": 32, "baud": 2_000_000}
+_CNV = {"weight_depth": 1519, "activation_depth": 9407, "program_depth": 32}
 #: Rows, columns, lanes, tile and accumulator bits vary by themselves, so that their costs can be told apart.
 SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _HELD_OUT, 4, 4, 54, (2, 2), 12),
@@ -88,6 +91,7 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _FITTED, 4, 4, 36, (1, 1), 16),
     _sample("icesugar-pro", _FITTED, 4, 4, 72, (2, 2), 12),
     _sample("icesugar-pro", _FITTED, 8, 4, 72, (2, 2), 12, weight_depth=1024),
+    _sample("icesugar-pro", _FITTED, 8, 8, 54, (2, 2), 12),
     _sample("icesugar-pro", _COUNTED, 1, 1, 18, (1, 1), 12),
     _sample("icesugar-pro", _COUNTED, 4, 4, 36, (2, 2), 16),
     _sample("icesugar-pro", _COUNTED, 8, 2, 36, (2, 2), 12),
@@ -95,24 +99,12 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _COUNTED, 8, 8, 16, (2, 2), 12),
     _sample("icesugar-pro", _COUNTED, 2, 2, 108, (1, 1), 12),
     _sample("icesugar-pro", _COUNTED, 8, 8, 32, (4, 4), 16),
-    _sample("icesugar-pro", _COUNTED, 8, 8, 54, (2, 2), 12),
     _sample("icesugar-pro", _COUNTED, 4, 4, 18, (1, 2), 12),
     _sample("icesugar-pro", _COUNTED, 4, 6, 27, (2, 1), 24),
     _sample("icesugar-pro", _COUNTED, 3, 3, 7, (1, 1), 9),
     _sample("icesugar-pro", _COUNTED, 6, 1, 36, (2, 1), 12, activation_depth=2560),
-    _sample(
-        "ulx3s",
-        _FITTED,
-        22,
-        4,
-        72,
-        (2, 2),
-        12,
-        weight_depth=2048,
-        activation_depth=512,
-        program_depth=32,
-        baud=2_000_000,
-    ),
+    _sample("ulx3s", _FITTED, 22, 4, 72, (2, 2), 12, **_LFC),
+    _sample("ulx3s", _HELD_OUT, 32, 4, 32, (4, 4), 14, **_CNV),
     _sample("icebreaker", _HELD_OUT, 4, 2, 8, (2, 2), 12),
     _sample("icebreaker", _HELD_OUT, 2, 2, 24, (2, 2), 11),
     _sample("icebreaker", _HELD_OUT, 1, 3, 24, (1, 1), 12),
