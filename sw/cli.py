@@ -27,6 +27,7 @@ from . import (
     board_commands,
     commands,
     diagnose_command,
+    geometry_command,
     host_commands,
     netlist_command,
     options,
@@ -188,8 +189,10 @@ def _parser() -> argparse.ArgumentParser:
     added = command(diagnose_command.run, "diagnose", "which layer of a network hurts, and why")
     diagnose_command.add_arguments(added)
 
-    added = command(_geometry, "geometry", "recompute the paper that xnorgrid grew out of")
-    options.add_report(added)
+    added = command(
+        geometry_command.run, "geometry", "recompute the paper that xnorgrid grew out of"
+    )
+    geometry_command.add_arguments(added)
     return parser
 
 
@@ -295,22 +298,6 @@ def _bench(arguments: argparse.Namespace, _: str) -> int:
     )
     _print(arguments, reports, tables.bench_text(reports))
     return max(_verdict(report) for report in reports)
-
-
-def _geometry(arguments: argparse.Namespace, _: str) -> int:
-    """Recompute the geometry of binary vectors and write the report: Markdown, JSON and figures."""
-    if arguments.out.exists() and not arguments.out.is_dir():
-        raise commands.CommandError(
-            f"the report cannot be written to {arguments.out}: it is a file; name a directory"
-        )
-    from .geometry import report, rows, suite
-
-    settings = rows.Settings(arguments.seed, arguments.data)
-    sections = suite.run(settings, progress=_progress(arguments))
-    found = report.report(sections, settings)
-    report.write(found, sections, arguments.out)
-    _print(arguments, found, f"{report.text(found)}\n{arguments.out / 'report.md'}")
-    return _DIFFERS if found["failed"] else 0
 
 
 def _verdict(report: dict[str, Any]) -> int:

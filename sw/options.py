@@ -21,7 +21,6 @@ __all__ = [
     "add_images",
     "add_kind",
     "add_model",
-    "add_report",
     "config",
     "natural",
     "positive",
@@ -129,19 +128,4 @@ def add_kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind", choices=KINDS, default="auto",
         help="how to simulate (default: compiled if there is a C++ compiler, else pysim)",
-    )  # fmt: skip
-
-
-def add_report(parser: argparse.ArgumentParser) -> None:
-    """Add where the report on geometry goes, and what it is computed from."""
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("geometry-report"),
-        help="directory of the report, made if need be (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="directory of CIFAR-10 (default: $XNORGRID_DATA)"
-    )
-    parser.add_argument(
-        "--seed", type=natural, metavar="N", default=0,
-        help="seed of all random numbers (default: %(default)s)",
     )  # fmt: skip

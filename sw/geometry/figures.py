@@ -17,7 +17,7 @@ with requires("geometry"):
     from matplotlib.figure import Figure
     from PIL import Image
 
-from . import plots
+from . import plots, trained_plots
 
 __all__ = ["FIGURES", "Drawing", "draw", "save"]
 
@@ -79,6 +79,29 @@ FIGURES: dict[str, tuple[Drawing, ...]] = {
     ),
     "dynamics": (
         Drawing("dynamics", "One binary weight: trajectory and mean sign", plots.dynamics),
+    ),
+    "latents": (
+        Drawing("latent-angles", "Angles of the trained layers", trained_plots.angles),
+        Drawing("latent-weights", "Latent weights of the trained layers", trained_plots.weights),
+    ),
+    "training": (
+        Drawing("training", "Latent weights by the way of training", trained_plots.training),
+    ),
+    "proportionality": (
+        Drawing(
+            "proportionality", "Dot products with binary and with latent weights, by layer",
+            trained_plots.proportionality,
+        ),
+        Drawing(
+            "activations", "Dot products of activations before and after their sign, by layer",
+            trained_plots.activations,
+        ),
+    ),
+    "permutation": (
+        Drawing("permutation", "r before and after permuting", trained_plots.permutation),
+    ),
+    "unbinarised": (
+        Drawing("unbinarised", "Accuracy without binary weights", trained_plots.unbinarised),
     ),
 }  # fmt: skip
 

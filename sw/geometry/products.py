@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from .rows import Section, Settings, near
 from .vectors import binarise
 
-__all__ = ["pooled_correlation", "predicted_correlation", "products"]
+__all__ = ["pooled_correlation", "pooled_moments", "predicted_correlation", "products"]
 
 _LENGTH = 1152
 _FILTERS = 64
@@ -29,15 +32,28 @@ def predicted_correlation(
     ``mean`` and ``variance`` are those of an activation. With mean 0 and variance 1 this is
     ΣΣ w_b·w_c / √(‖W_b‖²·‖W_c‖²).
     """
-    sums = binary.sum(1), continuous.sum(1)
+    rows = (binary, continuous)
+    means = tuple(mean * weights.sum(1) for weights in rows)
 
-    def covariance(one: int, other: int) -> float:
-        rows = (binary, continuous)
-        dots = np.einsum("ij,ij->i", rows[one], rows[other])
-        means = np.mean(sums[one] * sums[other]) - sums[one].mean() * sums[other].mean()
-        return float(variance * dots.mean() + mean**2 * means)
+    def spread(one: int, other: int) -> np.ndarray:
+        dots: np.ndarray = variance * np.einsum("ij,ij->i", rows[one], rows[other])
+        return dots
 
-    return covariance(0, 1) / np.sqrt(covariance(0, 0) * covariance(1, 1))
+    return pooled_moments(means, (spread(0, 0), spread(0, 1), spread(1, 1)))
+
+
+def pooled_moments(means: Sequence[np.ndarray], spreads: Sequence[np.ndarray]) -> float:
+    """Pearson's r of x and y, pooled over cases of equal weight.
+
+    ``means`` of x and y, and ``spreads``, the variance of x, the covariance and the variance of y, hold a
+    number for each case.
+    """
+    x, y = means[0] - means[0].mean(), means[1] - means[1].mean()
+    xx, xy, yy = (
+        float(spread.mean() + np.mean(one * other))
+        for spread, one, other in zip(spreads, (x, x, y), (x, y, y), strict=True)
+    )
+    return xy / math.sqrt(xx * yy)
 
 
 def pooled_correlation(left: np.ndarray, right: np.ndarray) -> float:

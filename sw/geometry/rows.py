@@ -28,6 +28,10 @@ class Row:
     accepted: str = ""
     low: float | None = None
     high: float | None = None
+    #: Standard error of ``ours``, where it is known.
+    error: float | None = None
+    #: Key of the row that explains it if this one does not pass: a further measurement, which must.
+    because: str | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -72,18 +76,28 @@ def within(
     *,
     unit: str = "",
     paper: str | None = None,
+    error: float | None = None,
+    because: str | None = None,
 ) -> Row:
     """A row that must not be below ``low`` or above ``high``, of which one may be ``None``."""
     if low is not None and high is not None:
         accepted = f"{low:.5g} … {high:.5g}{unit}"
     else:
         accepted = f"≤ {high:.5g}{unit}" if low is None else f"≥ {low:.5g}{unit}"
-    return Row(key, what, float(ours), unit, paper, accepted, low, high)
+    return Row(key, what, float(ours), unit, paper, accepted, low, high, error, because)
 
 
-def reported(key: str, what: str, ours: float, *, unit: str = "", paper: str | None = None) -> Row:
+def reported(
+    key: str,
+    what: str,
+    ours: float,
+    *,
+    unit: str = "",
+    paper: str | None = None,
+    error: float | None = None,
+) -> Row:
     """A row without a verdict: there is nothing it could be held against."""
-    return Row(key, what, float(ours), unit, paper, "reported only")
+    return Row(key, what, float(ours), unit, paper, "reported only", error=error)
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,10 @@ class Settings:
     directory: Path | None = None
     #: Random vectors a quantity is measured on; very long vectors get half as many.
     samples: int = 20_000
+    #: Checkpoint of a training, for the experiments on a trained network.
+    checkpoint: Path | None = None
+    #: Test images that its accuracies are measured on.
+    count: int = 2000
 
     def generator(self, name: str) -> np.random.Generator:
         """Random numbers of the experiment called ``name``, the same whatever else is run."""

@@ -35,12 +35,30 @@ EXPERIMENTS: tuple[Callable[[Settings], Section], ...] = (
 )
 
 
+_WITHOUT = Section(
+    key="trained",
+    title="Inside a trained network",
+    source="sections 3.1 to 3.3",
+    skipped="these experiments need the checkpoint of a training; name one with --checkpoint",
+)
+
+
 def run(settings: Settings, *, progress: bool | None = False) -> list[Section]:
     """All sections. ``progress`` shows a bar; ``None`` does on a terminal.
 
-    Raises :class:`~xnorgrid.data.DataError` if the settings name a directory without CIFAR-10.
+    Those on a trained network need the settings to name a checkpoint, and PyTorch. Raises
+    :class:`~xnorgrid.data.DataError` if the settings name a directory without CIFAR-10, and what
+    :func:`~xnorgrid.geometry.trained.load_trained` raises.
     """
-    bar = tqdm(EXPERIMENTS, "experiments", disable=None if progress is None else not progress)
+    disable = None if progress is None else not progress
+    if settings.checkpoint is None:
+        inside = iter([_WITHOUT])
+    else:
+        from .trained_suite import sections
+
+        inside = sections(settings, disable=disable)
+    bar = tqdm(EXPERIMENTS, "experiments", disable=disable)
     # Sums of several threads round differently, and threads of matrices this small only wait.
     with threadpool_limits(1):
-        return [experiment(settings) for experiment in bar]
+        found = [experiment(settings) for experiment in bar]
+    return [*found, *inside]

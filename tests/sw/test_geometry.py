@@ -265,10 +265,7 @@ def test_verdicts():
 def test_every_row_passes(sections):
     rows = [row for section in sections for row in section.rows]
     assert [row for row in rows if row.passed is False] == []
-    assert {row.key for row in rows if row.passed is None} == {
-        "ternary.zeros",
-        "ternary.best.zeros",
-    }
+    assert {row.key for row in rows if row.passed is None} == {"ternary.best.zeros"}
     assert len({row.key for row in rows}) == len(rows) > 70
     for section in sections:
         assert all(row.key.startswith(f"{section.key}.") for row in section.rows)
@@ -280,6 +277,13 @@ def test_without_cifar10_the_section_says_what_is_missing(sections):
     assert section.skipped.startswith("cifar10 is not part of xnorgrid and no directory was given")
 
 
+def test_without_a_checkpoint_the_trained_network_is_left_out(sections):
+    assert [section.key for section in sections if section.skipped] == ["patches", "trained"]
+    assert sections[-1].skipped.endswith(
+        "need the checkpoint of a training; name one with --checkpoint"
+    )
+
+
 def test_the_committed_report_is_what_the_command_writes(sections):
     """Rows, sources, tolerances and verdicts; digits may differ with another machine's rounding."""
     pytest.importorskip("matplotlib")
@@ -289,14 +293,19 @@ def test_the_committed_report_is_what_the_command_writes(sections):
     assert found["failed"] == found["skipped"] == []
     assert (COMMITTED / "report.md").read_text() == markdown(found)
     fresh = report(sections, Settings())
-    assert {name: found[name] for name in ("paper", "command", "seed", "samples")} == {
-        name: fresh[name] for name in ("paper", "command", "seed", "samples")
+    assert {name: found[name] for name in ("paper", "seed", "samples")} == {
+        name: fresh[name] for name in ("paper", "seed", "samples")
     }
-    for committed, section in zip(found["sections"], fresh["sections"], strict=True):
-        for name in ("key", "title", "source"):
-            assert committed[name] == section[name]
+    of_key = {section["key"]: section for section in found["sections"]}
+    assert set(of_key) - {section["key"] for section in fresh["sections"]} == {
+        "latents", "training", "proportionality", "permutation", "unbinarised"
+    }  # fmt: skip
+    for section in fresh["sections"]:
         if section["skipped"]:
             continue
+        committed = of_key[section["key"]]
+        for name in ("title", "source"):
+            assert committed[name] == section[name]
         assert committed["text"] == section["text"]
         assert committed["figures"] == section["figures"]
         for old, new in zip(committed["rows"], section["rows"], strict=True):
@@ -305,7 +314,7 @@ def test_the_committed_report_is_what_the_command_writes(sections):
     figures = {figure["file"] for section in found["sections"] for figure in section["figures"]}
     files = {path.name: path.stat().st_size for path in COMMITTED.iterdir()}
     assert set(files) == figures | {"report.md", "report.json"}
-    assert sum(files.values()) < 300_000
+    assert sum(files.values()) < 600_000
 
 
 @pytest.mark.skipif(DIRECTORY is None, reason=f"{data.VARIABLE} is not set")

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from xnorgrid import data
-from xnorgrid.geometry import suite, theory
+from xnorgrid.geometry import control, suite, theory
 from xnorgrid.geometry.patches import principal_components, radial_power, sample_patches
-from xnorgrid.geometry.rows import Section, Settings, near
+from xnorgrid.geometry.rows import Section, Settings, near, within
 from xnorgrid.geometry.suite import run
+from xnorgrid.recipe import Recipe
+from xnorgrid.train import train
 
 pytest.importorskip("matplotlib")
 
@@ -20,7 +22,7 @@ from xnorgrid.geometry.figures import FIGURES, draw, save
 from xnorgrid.geometry.report import markdown, report, text, write
 
 #: Enough to be drawn, too few for the tolerances.
-FEW = Settings(samples=400)
+FEW = Settings(samples=400, count=30)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,9 +33,20 @@ def _no_directory():
 
 
 @pytest.fixture(scope="module")
-def sections():
+def few(tmp_path_factory):
+    """The same with a network that is hardly trained."""
+    path = tmp_path_factory.mktemp("training") / "digits.ckpt"
+    recipe = Recipe(dataset="digits", features=((6, 1), (6, 2)), hidden=(8,), fill=1, epochs=1)
+    train(dataclasses.replace(recipe, validation=144), checkpoint=path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "_EPOCHS", 1)
+        yield dataclasses.replace(FEW, checkpoint=path)
+
+
+@pytest.fixture(scope="module")
+def sections(few):
     """All of them; patches without CIFAR-10, but with curves of random images."""
-    found = run(FEW)
+    found = run(few)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
     shares, components = principal_components(sample_patches(images, 500, rng))
@@ -46,9 +59,9 @@ def sections():
 
 
 @pytest.fixture(scope="module")
-def written(sections, tmp_path_factory):
+def written(sections, few, tmp_path_factory):
     """The report, and the folder that it and its figures are in."""
-    found, folder = report(sections, FEW), tmp_path_factory.mktemp("report") / "new" / "one"
+    found, folder = report(sections, few), tmp_path_factory.mktemp("report") / "new" / "one"
     paths = write(found, sections, folder)
     assert {path.name for path in folder.iterdir()} == {path.name for path in paths}
     return found, folder
@@ -73,14 +86,15 @@ def test_figures_can_be_read(sections, written, key, drawing, tmp_path):
         if not axes.axison:  # a tile of an image, named by its title
             assert axes.get_title()
             continue
-        assert axes.get_xlabel()
+        assert axes.get_xlabel() or figure.get_supxlabel()
         shares_label = axes.get_shared_y_axes().get_siblings(axes)
-        assert any(other.get_ylabel() for other in shares_label)
+        assert any(other.get_ylabel() for other in shares_label) or figure.get_supylabel()
         labels = axes.get_xlabel(), axes.get_ylabel()
         assert all("(degrees)" in label for label in labels if "angle" in label)
         texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
         texts += axes.get_xticklabels() + axes.get_yticklabels()
         texts += [] if axes.get_legend() is None else axes.get_legend().get_texts()
+        texts += [item for legend in figure.legends for item in legend.get_texts()]
         assert min(item.get_fontsize() for item in texts) >= 15
     path = written[1] / f"{drawing.name}.png"
     if section.skipped:
@@ -92,10 +106,10 @@ def test_figures_can_be_read(sections, written, key, drawing, tmp_path):
     assert path.stat().st_size < 50_000
 
 
-def test_same_seed_same_bytes(written, tmp_path):
+def test_same_seed_same_bytes(written, few, tmp_path):
     found, folder = written
-    again = run(FEW)
-    write(report(again, FEW), again[:1], tmp_path)
+    again = run(few)
+    write(report(again, few), again[:1], tmp_path)
     for name in ("report.json", "report.md", "angle.png"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
     other = dataclasses.replace(FEW, seed=1)
@@ -113,13 +127,15 @@ def test_markdown_has_every_row_and_figure(written):
     for line, row in zip(table, rows, strict=True):
         assert line.replace("\\|", "").count("|") == 6
         assert line.replace("\\|", "|").startswith(f"| {row['what']} | ")
-        assert line.endswith({True: "pass |", False: "FAIL |", None: "- |"}[row["passed"]])
+        verdict = {True: "pass |", False: "FAIL |", None: "- |"}[row["passed"]]
+        assert line.endswith("explained |" if row["key"] in found["explained"] else verdict)
     shown = {line[line.index("](") + 2 : -1] for line in lines if line.startswith("![")}
     assert shown == {path.name for path in folder.iterdir()} - {"report.md", "report.json"}
     assert "patches.png" not in shown
     skipped = next(line for line in lines if line.startswith("Skipped: "))
     assert "cifar10 is not part of xnorgrid" in skipped
     assert not any(line.startswith("- ") for line in lines)
+    assert any(" ± " in line and "change of accuracy" in line for line in table)
     assert json.loads((folder / "report.json").read_text()) == found
 
 
@@ -136,16 +152,32 @@ def test_report_counts_verdicts():
     assert "| bad \\|x\\| | - | 2° | 1° ± 0.1°, theory | FAIL |" in markdown(found)
 
 
+def test_a_row_is_explained_by_one_that_passes():
+    def rows(measured):
+        return (
+            within("a.far", "far", 30, 35, 43, unit="°", because="a.why", error=0.25),
+            near("a.why", "why", measured, 30, 0.5, "theory"),
+        )
+
+    for measured, failed, explained in ((30, [], ["a.far"]), (31, ["a.far", "a.why"], [])):
+        found = report([Section("angle", "A title", "here", rows=rows(measured))], Settings())
+        assert (found["failed"], found["explained"]) == (failed, explained)
+    found = report([Section("angle", "A title", "here", rows=rows(30))], Settings())
+    assert "    explained far: 30 ± 0.25°, accepted 35 … 43°" in text(found)
+    assert "1 rows pass, none fail, 1 not accepted but explained, 0 are only" in text(found)
+    assert "| far | - | 30 ± 0.25° | 35 … 43° | explained |" in markdown(found)
+
+
 @pytest.fixture
-def few(monkeypatch):
+def short(monkeypatch):
     """Experiments that are done at once."""
     monkeypatch.setattr(suite, "EXPERIMENTS", (suite.ternary, suite.dynamics, suite.patches))
 
 
-def test_command_writes_the_report(call, few, tmp_path):
+def test_command_writes_the_report(call, short, tmp_path):
     status, out, err = call("geometry", "--out", tmp_path / "r", "--seed", 3, "-q")
     assert (status, err) == (0, "")
-    assert "seed 3: 12 rows pass, none fail, 2 are only reported, 1 section skipped." in out
+    assert "seed 3: 13 rows pass, none fail, 1 are only reported, 2 sections skipped." in out
     assert str(tmp_path / "r") in out
     found = json.loads((tmp_path / "r" / "report.json").read_text())
     assert (found["seed"], found["command"]) == (3, "xnorgrid geometry --seed 3")
@@ -157,7 +189,7 @@ def test_command_writes_the_report(call, few, tmp_path):
     }
 
 
-def test_command_prints_json(call, few, tmp_path):
+def test_command_prints_json(call, short, tmp_path):
     status, out, _ = call("geometry", "--out", tmp_path, "--json", "-q")
     assert status == 0
     assert json.loads(out) == json.loads((tmp_path / "report.json").read_text())
@@ -181,7 +213,7 @@ def test_command_refuses_an_output_that_is_a_file(refused, tmp_path):
     )
 
 
-def test_command_wants_cifar10_in_a_directory_that_is_named(refused, few, tmp_path):
+def test_command_wants_cifar10_in_a_directory_that_is_named(refused, short, tmp_path):
     message = refused(4, "geometry", "--data", tmp_path, "--out", tmp_path / "r", "-q")
     assert "data_batch_1.bin cannot be read" in message
     assert not (tmp_path / "r").exists()
