@@ -231,18 +231,17 @@ def unbinarised(trained: Trained, settings: Settings, bar: tqdm | None = None) -
         ),
         _change("linear", "all hidden activations", changes, paper="substantial impact"),
     ]  # fmt: skip
-    failed = [row.key.removeprefix("unbinarised.") for row in rows if row.passed is False]
+    failed = {row.key.removeprefix("unbinarised.") for row in rows if row.passed is False}
     if failed:
-        wanted = {name for name in failed if name in later}
+        alone = [name for name in later if name in failed]
+        together = failed > set(alone)
         shares = {
-            name: network.changed(names.index(name))
-            for name in (studied if wanted != set(failed) else wanted)
+            name: network.changed(names.index(name)) for name in (studied if together else alone)
         }
-        flips = {name: Variant(flips=((names.index(name), shares[name]),)) for name in wanted}
-        if wanted != set(failed):
-            flips["all"] = Variant(
-                flips=tuple((names.index(name), share) for name, share in shares.items())
-            )
+        flips = {name: Variant(flips=((names.index(name), shares[name]),)) for name in alone}
+        if together:
+            every = tuple((names.index(name), share) for name, share in shares.items())
+            flips["all"] = Variant(flips=every)
         flipped = network.right(flips, test, bar)
         rows += [_flips(name, changes[name], Change.between(before, flipped[name]), shares)
                  for name in flips]  # fmt: skip
