@@ -19,13 +19,13 @@ def latent_weights(path: Path, model: Model) -> dict[str, np.ndarray]:
     Raises :class:`CheckpointError` if the file is none or of a network of other layers than ``model``'s, and
     for a model whose first layer has weights of several bits.
     """
-    best = Checkpoint(path).load()[1].get("best", {})
     if isinstance(model.input.encoding, WeightPlanes):
         raise CheckpointError(
             f"{path}: layer {model.layers[0].name!r} of model {model.name!r} has weights of "
             f"{model.input.encoding.bits} bits, whose latent weights are not those of its planes; "
             f"diagnose it without a checkpoint"
         )
+    best = Checkpoint(path).load()[1].get("best", {})
     found = {}
     count = sum(name.startswith("blocks.") and name.endswith("product.weight") for name in best)
     if count != len(model.layers) - 1 or "head.weight" not in best:

@@ -172,6 +172,33 @@ def test_fields_are_whole_numbers():
         Hadamard(1, 1, ("3", 3))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("thermometer", "5x4x3, pixels 0 … 255 as thermometers of 32 bits"),
+        ("hadamard", "5x4x3, pixels 0 … 255, signs of 3x3 patches under 3 random rotations"),
+        ("weight planes", "5x4x3, pixels 0 … 255 with all of their bits, for weights of 2 bits"),
+    ],
+)
+def test_inspect_tells_the_encoding(call, tmp_path, name, text):
+    path = tmp_path / "net.safetensors"
+    modelfile.save(model(CASES[name], np.random.default_rng(0)), path)
+    status, out, _ = call("inspect", path)
+    assert status == 0 and text in out
+
+
+def test_planes_have_no_latent_weights(tmp_path):
+    pytest.importorskip("torch")
+    from xnorgrid.checkpoint import CheckpointError
+    from xnorgrid.latent import latent_weights
+
+    net = model(CASES["weight planes"], np.random.default_rng(0))
+    with pytest.raises(
+        CheckpointError, match="'scores' of model 'net' has weights of 2 bits, whose"
+    ):
+        latent_weights(tmp_path / "state", net)
+
+
 #: Lanes that divide nothing here, and memories that hold the inputs of several images.
 ARRAY = ArrayConfig(
     rows=3, cols=2, lanes=10, weight_depth=512, activation_depth=4096, preset_depth=256,

@@ -1,14 +1,17 @@
 """Folding: every bit at every dot product a neuron can meet, against PyTorch's own forward pass."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch_networks import convolve, evaluate, random_images, random_network, randomise
 
+from xnorgrid.encoding import WeightPlanes
 from xnorgrid.fold import FoldError, fold, fold_block
 from xnorgrid.model import Conv, Input
-from xnorgrid.network import BinaryMLP, BinaryNetwork
+from xnorgrid.network import BinaryCNN, BinaryMLP, BinaryNetwork
 from xnorgrid.nn import BinaryConv2d, BinaryLinear, Block
 from xnorgrid.sim import reference
 from xnorgrid.sim.streams import new_seed
@@ -436,6 +439,41 @@ def test_sums_that_float32_does_not_hold_are_refused():
         FoldError, match="scores: its sums reach 17039100, and beyond 16777216 floa"
     ):
         fold(network, "net")
+
+
+PLANES = Input((4, 4), "weight-planes", 15, encoding=WeightPlanes(2))
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+def test_planes_of_weights_are_padded_with_the_darkest_pixel(fill):
+    network = BinaryCNN([(3, 1)], (2,), PLANES, fill=fill)
+    message = (
+        rf"conv1: it pads with {fill:+d}, but planes of weights of 2 bits are exact with the darkest pixel "
+        r"around the image; use fill=-1 or no padding"
+    )
+    with pytest.raises(FoldError, match=re.escape(message)):
+        fold(network, "net")
+
+
+def test_scores_are_not_of_weights_of_several_bits():
+    network = BinaryNetwork(PLANES, [], BinaryLinear(16, 2))
+    with pytest.raises(FoldError, match=r"scores: their weights have 2 bits.*put a Block before"):
+        fold(network, "net")
+
+
+def test_planes_are_those_of_the_weights():
+    """Weights of 2 bits are planes of +-1 and +-2, and the sums behind the threshold are theirs."""
+    network = BinaryMLP((2, 3, 2), Input((2,), "weight-planes", 3, encoding=WeightPlanes(2)))
+    product, norm = network.hidden[0].product, network.hidden[0].norm
+    product.weight.data = torch.tensor([[-1, 1], [-0.3, 0.3], [-0.3, 1]])
+    norm.running_mean.data = torch.tensor([0.0, 5.9, 30.0])
+    model = fold(network, "net")
+    # -3 and 3, -1 and 1, -1 and 3: lowest plane first.
+    assert model.layers[0].weights.tolist() == [[0, 0, 1, 1], [1, 0, 0, 1], [1, 0, 1, 1]]
+    images = np.array([[u, v] for u in range(4) for v in range(4)])
+    x = 2 * images - 3
+    expected = x @ np.array([[-3, 3], [-1, 1], [-1, 3]]).T >= np.array([0, 5.9, 30])
+    assert np.array_equal(reference.layers(model, images)[0].values, expected)
 
 
 def test_other_networks_are_refused():

@@ -33,6 +33,21 @@ def test_weight_gradient_has_no_window():
     assert weight.grad.tolist() == [1, 2, 3]
 
 
+def test_weights_of_several_bits_are_odd_whole_numbers():
+    weight = torch.tensor([-2.0, -1.0, -0.5001, -0.5, -0.001, 0.0, 0.5, 0.9, 1.0, 3.0])
+    assert nn.levels(weight, 2).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]
+    assert nn.quantize_weight(weight, 2).tolist() == [-3, -3, -3, -1, -1, 1, 3, 3, 3, 3]
+    assert nn.quantize_weight(weight, 1).tolist() == nn.sign(weight).tolist()
+    spread = torch.linspace(-1, 1, 1001)
+    assert nn.quantize_weight(spread, 4).unique().tolist() == list(range(-15, 16, 2))
+
+
+def test_the_gradient_of_several_bits_has_no_window():
+    weight = torch.tensor([-1.5, 0.0, 2.0], requires_grad=True)
+    nn.quantize_weight(weight, 3).backward(torch.tensor([1.0, 2.0, 3.0]))
+    assert weight.grad.tolist() == [1, 2, 3]
+
+
 def test_linear_gradient_is_that_of_the_binary_weights():
     layer = nn.BinaryLinear(3, 2)
     layer.weight.data = torch.tensor([[0.2, -0.9, 0.0], [-0.1, 1.0, -1.0]])
