@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,8 @@ def inputs(model: Model, images: np.ndarray) -> np.ndarray:
 
 def _encoded(source: Input, pixels: np.ndarray) -> np.ndarray:
     """Integers that ``pixels`` (N, …) int64 stand for, in the order in which the first layer takes them."""
-    how, top = source.encoding, source.maximum
+    how: Any = source.encoding
+    top = source.maximum
     if source.kind == "threshold":
         return np.where(pixels < source.threshold, -1, 1)
     if source.kind == "thermometer":
@@ -96,7 +98,8 @@ def _rotated_signs(source: Input, x: np.ndarray) -> np.ndarray:
 
     From the definition: a sum over all values for each bit.
     """
-    how, (height, width, channels) = source.encoding, source.map_shape
+    how: Any = source.encoding
+    height, width, channels = source.map_shape
     (rows, columns), (tall, wide) = how.padding, how.patch
     padded = np.zeros((len(x), height + 2 * rows, width + 2 * columns, channels))
     padded[:, rows : rows + height, columns : columns + width] = x.reshape(

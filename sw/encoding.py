@@ -103,8 +103,8 @@ class Hadamard(Encoding):
 
     draws: int
     seed: int
-    patch: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
+    patch: tuple[int, ...]
+    padding: tuple[int, ...] = (0, 0)
 
     def __post_init__(self) -> None:
         draws, seed = integers("input: draws and seed", (self.draws, self.seed))

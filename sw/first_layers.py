@@ -110,12 +110,11 @@ def figures(model: Model, config: ArrayConfig = ARRAY) -> Figures:
     """Cycles and bytes of an image of ``model`` on ``config``, and the bits of its weights."""
     found, program = fit(model, config), compile_model(model, config)
     encoding = model.input.encoding
-    rotated = isinstance(encoding, Hadamard)
     return Figures(
         first_cycles=found["layers"][0]["cycles_per_pass"] / config.cols,
         cycles=found["cycles_per_image"],
         line_bytes=program.input_words * word_bytes(config.lanes),
-        additions=encoding.additions(model.input.shape) if rotated else 0,  # type: ignore[union-attr]
+        additions=encoding.additions(model.input.shape) if isinstance(encoding, Hadamard) else 0,
         first_weight_bits=model.layers[0].weights.size,
         weight_bits=sum(layer.weights.size for layer in model.layers),
     )
