@@ -55,6 +55,9 @@ FIRST_LAYERS: dict[str, dict[str, Any]] = {
 #: Preset ``sim`` with room for every first layer: sums of 4-bit weights, and windows of 11 planes.
 ARRAY = dataclasses.replace(PRESETS["sim"], accumulator_bits=20, activation_depth=1 << 16)
 
+#: Seeds of each first layer that a comparison needs at least.
+_SEEDS = 3
+
 #: Test images on which each model is compared with PyTorch.
 _COMPARED = 200
 
@@ -130,6 +133,9 @@ def page(models: Mapping[str, Mapping[int, Model]], recipe: Recipe = RECIPE) -> 
         "compared": _COMPARED,
     }
     how = [textwrap.fill(part, 110) + "\n" for part in _HOW.format(**facts).split("\n\n")]
+    done = sum(map(len, models.values()))
+    if len(models) < len(FIRST_LAYERS) or min(map(len, models.values())) < _SEEDS:
+        how.append(f"**Not finished**: of {_SEEDS * len(FIRST_LAYERS)} runs {done} are done.\n")
     lines = [
         *how,
         "| " + " | ".join(_COLUMNS) + " |",
