@@ -172,10 +172,12 @@ def _moments(parts: list[Tensor]) -> Statistics:
     """Mean and variance by channel over all else, added up in float64."""
     axes = [axis for axis in range(parts[0].ndim) if axis != 1]
     count = sum(part.numel() for part in parts) / parts[0].shape[1]
-    mean = sum(part.sum(axes, dtype=torch.float64) for part in parts) / count
+    mean = torch.stack([part.sum(axes, dtype=torch.float64) for part in parts]).sum(0) / count
     shape = [-1 if axis == 1 else 1 for axis in range(parts[0].ndim)]
     centre = mean.float().view(shape)
-    squares = sum((part - centre).square().sum(axes, dtype=torch.float64) for part in parts)
+    squares = torch.stack(
+        [(part - centre).square().sum(axes, dtype=torch.float64) for part in parts]
+    ).sum(0)
     return mean.float(), (squares / count).float()
 
 
@@ -229,12 +231,12 @@ def unbinarised(trained: Trained, settings: Settings, bar: tqdm | None = None) -
     failed = {row.key.removeprefix("unbinarised.") for row in rows if row.passed is False}
     if failed:
         alone = [name for name in later if name in failed]
-        together = failed > set(alone)
+        whole = failed > set(alone)
         shares = {
-            name: network.changed(names.index(name)) for name in (studied if together else alone)
+            name: network.changed(names.index(name)) for name in (studied if whole else alone)
         }
         flips = {name: Variant(flips=((names.index(name), shares[name]),)) for name in alone}
-        if together:
+        if whole:
             every = tuple((names.index(name), share) for name, share in shares.items())
             flips["all"] = Variant(flips=every)
         flipped = network.right(flips, test, bar)
