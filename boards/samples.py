@@ -91,7 +91,7 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("icesugar-pro", _FITTED, 4, 4, 36, (1, 1), 16),
     _sample("icesugar-pro", _FITTED, 4, 4, 72, (2, 2), 12),
     _sample("icesugar-pro", _FITTED, 8, 4, 72, (2, 2), 12, weight_depth=1024),
-    _sample("icesugar-pro", _FITTED, 8, 8, 54, (2, 2), 12, weight_depth=512, activation_depth=512),
+    _sample("icesugar-pro", _COUNTED, 8, 8, 54, (2, 2), 12),
     _sample("icesugar-pro", _COUNTED, 1, 1, 18, (1, 1), 12),
     _sample("icesugar-pro", _COUNTED, 4, 4, 36, (2, 2), 16),
     _sample("icesugar-pro", _COUNTED, 8, 2, 36, (2, 2), 12),
