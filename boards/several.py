@@ -53,22 +53,26 @@ def build_all(tasks: Sequence[Task], jobs: int) -> Iterator[Outcome]:
     caller stops early or is interrupted, running builds are stopped.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Pool(max(1, min(jobs, len(tasks))), initializer=_stop_when_told) as pool:
+    # The terminal interrupts all processes; whoever asked for the builds decides what that means.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with context.Pool(max(1, min(jobs, len(tasks))), signal.signal, ignore) as pool:
         yield from pool.imap_unordered(_build, tasks)
 
 
-def _stop_when_told() -> None:
-    """Let a build's process end the tool that it runs when it is to end itself."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        sys.exit(1)
-
-    signal.signal(signal.SIGTERM, stop)
-    # The terminal interrupts all processes; whoever asked for the builds decides what that means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _build(task: Task) -> Outcome:
+    # A process that is told to end while it builds first ends the tool that it runs.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return _outcome(task)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(1)
+
+
+def _outcome(task: Task) -> Outcome:
     board = BOARDS[task.board]
     try:
         if not task.route:
