@@ -22,9 +22,9 @@ BOARD = Board(
     # No button is wired to the FPGA.
     reset=None,
     config=ArrayConfig(
-        rows=4, cols=4, lanes=72, tile_rows=2, tile_cols=2, weight_depth=2048,
-        activation_depth=1024, preset_depth=512, accumulator_bits=12, clock_hz=100_000_000,
-        baud=1_000_000,
+        rows=4, cols=8, lanes=88, tile_rows=4, tile_cols=4, weight_depth=1024,
+        activation_depth=512, preset_depth=512, program_depth=32, accumulator_bits=11,
+        clock_hz=107_500_000, baud=1_000_000,
     ),
     programmers=(
         Programmer(tool="icesprog", flash=("{bitstream}",)),
