@@ -37,7 +37,8 @@ class Columns(wiring.Component):
             host.packing.eq(self.step.write),
             host.read_data.eq(memory.read_data),
             memory.access.eq(host.columns),
-            memory.address.eq(self.memory.address),
+            # As in the datapath, others read while the host does not.
+            memory.address.eq(Mux(host.reading, self.memory.address, ~self.memory.address)),
             memory.write_address.eq(self.memory.address),
             memory.step.eq(self.step),
         ]

@@ -124,7 +124,7 @@ def test_each_request_is_carried_out_once(read_cycles):
                 run = 0
             assert reading or not read_valid
 
-    simulate(dut, initiator, monitors=[others, monitor])
+    simulate(dut, initiator, monitors=[others, monitor], cycles=20_000)
     assert stored == [(address, data) for write, address, data in asked if write]
     assert read == [(address, data) for write, address, data in asked if not write]
     assert runs == [read_cycles + 1] * len(read)
@@ -146,7 +146,7 @@ def test_a_write_takes_two_cycles_and_those_that_hold_it():
         ctx.set(dut.hold, 1)
         assert await request(ctx, dut, 0, 0) == 2
 
-    simulate(dut, bench)
+    simulate(dut, bench, cycles=200)
 
 
 @pytest.mark.parametrize("read_cycles", [1, 2, 5])
@@ -160,7 +160,7 @@ def test_the_word_comes_the_memorys_cycles_after_the_transfer(read_cycles):
             *_, valid = await ctx.tick().sample(dut.memory.read_valid)
             assert bool(valid) == (left == 0)
 
-    simulate(dut, bench)
+    simulate(dut, bench, cycles=200)
 
 
 def test_a_word_in_the_cycle_of_its_address():
