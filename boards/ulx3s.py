@@ -19,8 +19,9 @@ BOARD = Board(
     # FIRE1.
     reset=("button_fire", 0),
     config=ArrayConfig(
-        rows=4, cols=4, lanes=36, tile_rows=2, tile_cols=2, weight_depth=4096,
-        activation_depth=1024, preset_depth=512, clock_hz=45_000_000, baud=3_000_000,
+        rows=20, cols=4, lanes=80, tile_rows=4, tile_cols=4, weight_depth=2048,
+        activation_depth=512, preset_depth=512, program_depth=32, accumulator_bits=12,
+        clock_hz=120_833_333, baud=3_000_000,
     ),
     programmers=(
         Programmer(
