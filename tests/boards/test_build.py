@@ -25,7 +25,7 @@ SMALLEST = ArrayConfig(
 _BUILD = (
     "import dataclasses, sys; from pathlib import Path; from xnorgrid.boards.build import build;"
     "from xnorgrid.boards.catalogue import board; from xnorgrid.hw.config import ArrayConfig;"
-    "build(board('icebreaker'), ArrayConfig(**{fields}), folder=Path('other'))"
+    "build(board({name!r}), ArrayConfig(**{fields}), folder=Path('other'))"
 )
 
 
@@ -37,19 +37,33 @@ def cache(tmp_path_factory):
         yield path
 
 
-@pytest.fixture(scope="module")
-def built(cache, tmp_path_factory):
-    """A bitstream for the iCEBreaker, built twice at a time: here, and elsewhere with a cache of its own."""
-    here, elsewhere = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("elsewhere")
+def smallest(name):
+    """The smallest configuration, at the clock of the board's own."""
+    board = BOARDS[name].config
+    return dataclasses.replace(SMALLEST, clock_hz=board.clock_hz, baud=board.baud)
+
+
+def build_twice(name, config, here, elsewhere):
+    """Build twice at a time: here, and elsewhere with a cache of its own. The report and the other folder."""
     other = subprocess.Popen(
-        [sys.executable, "-c", _BUILD.format(fields=dataclasses.asdict(SMALLEST))],
+        [sys.executable, "-c", _BUILD.format(name=name, fields=dataclasses.asdict(config))],
         cwd=elsewhere, env={**os.environ, "XNORGRID_CACHE": str(elsewhere / "cache")},
     )  # fmt: skip
     try:
-        report = build(BOARDS["icebreaker"], SMALLEST, folder=here)
+        report = build(BOARDS[name], config, folder=here)
     finally:
         assert other.wait() == 0
-    return report, here, elsewhere / "other"
+    return report, elsewhere / "other"
+
+
+@pytest.fixture(scope="module")
+def built(cache, tmp_path_factory):
+    """A bitstream for the iCEBreaker, built twice."""
+    here = tmp_path_factory.mktemp("here")
+    report, elsewhere = build_twice(
+        "icebreaker", SMALLEST, here, tmp_path_factory.mktemp("elsewhere")
+    )
+    return report, here, elsewhere
 
 
 def test_the_same_bitstream_anywhere(built):
@@ -119,12 +133,26 @@ def test_a_clock_that_is_not_met(cache, tmp_path):
     assert again.value.report == report
 
 
+@pytest.mark.parametrize("name", ["icesugar-pro", "tang-nano-9k"])
+def test_the_same_bitstream_of_every_family(name, pytestconfig, tmp_path, monkeypatch):
+    if not pytestconfig.getoption("--all-boards"):
+        pytest.skip("takes a minute or two: --all-boards")
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("XNORGRID_CACHE", str(tmp_path / "cache"))
+    report, other = build_twice(name, smallest(name), here, elsewhere)
+    content = (here / report.bitstream).read_bytes()
+    assert content == (other / report.bitstream).read_bytes()
+    assert report.bitstream_sha256 == hashlib.sha256(content).hexdigest()
+    print(f"{name}: {report.bitstream_sha256}")
+
+
 @pytest.mark.parametrize("name", [name for name in BOARDS if name != "icebreaker"])
 def test_every_board(name, pytestconfig, tmp_path):
     if not pytestconfig.getoption("--all-boards"):
         pytest.skip("takes a minute: --all-boards")
     board = BOARDS[name]
-    config = dataclasses.replace(SMALLEST, clock_hz=board.config.clock_hz, baud=board.config.baud)
+    config = smallest(name)
     report = build(board, config, folder=tmp_path)
     assert report.clock.met
     assert (tmp_path / report.bitstream).stat().st_size == report.bitstream_bytes
