@@ -21,7 +21,7 @@ BOARD = Board(
     config=ArrayConfig(
         rows=20, cols=4, lanes=80, tile_rows=4, tile_cols=4, weight_depth=2048,
         activation_depth=512, preset_depth=512, program_depth=32, accumulator_bits=12,
-        clock_hz=120_833_333, baud=3_000_000,
+        clock_hz=112_500_000, baud=3_000_000,
     ),
     programmers=(
         Programmer(
