@@ -50,7 +50,9 @@ def test_estimate_as_text(call):
 
 def test_estimate_answers_within_a_second():
     chosen = board("ulx3s")
-    config = dataclasses.replace(chosen.config, weight_depth=16384, preset_depth=1024)
+    config = dataclasses.replace(
+        chosen.config, rows=4, lanes=36, weight_depth=16384, preset_depth=1024
+    )
     start = time.perf_counter()
     planning_estimate(load("lfc"), chosen, config)
     assert time.perf_counter() - start < 1
@@ -58,13 +60,13 @@ def test_estimate_answers_within_a_second():
 
 def test_a_configuration_from_a_file_and_changes_of_it(call, tmp_path, refused):
     path = tmp_path / "array.json"
-    path.write_text(json.dumps({"rows": 2, "lanes": 48}))
+    path.write_text(json.dumps({"rows": 8, "lanes": 48}))
     status, out, _ = call(
         "estimate", "digits", "ulx3s", "--config", path, "--set", "lanes=32", "--json"
     )
     config = json.loads(out)["config"]
     assert status == 0
-    assert (config["rows"], config["lanes"], config["cols"]) == (2, 32, 4)
+    assert (config["rows"], config["lanes"], config["cols"]) == (8, 32, 4)
     for text, message in (
         ('{"row": 2}', "row is no field of a configuration; known: accumulator_bits, "),
         ("[1]", "a configuration is a JSON object, not list"),
@@ -80,7 +82,7 @@ def test_a_configuration_from_a_file_and_changes_of_it(call, tmp_path, refused):
 
 def test_a_model_that_needs_more_memory_is_told_how_much(refused):
     message = refused(4, "estimate", "lfc", "ulx3s", "--set", "weight_depth=100")
-    assert message.startswith("model 'lfc': the smallest part of layer 'dense1' takes")
+    assert message.startswith("model 'lfc': the smallest part of layer 'dense2' takes")
     # What simulated boards hold is no help here.
     assert "(program_depth); on Lattice LFE5U-85F, " in message and "preset '" not in message
     asked = message.rpartition("on Lattice LFE5U-85F, ")[2].removesuffix(" holds all of it")
