@@ -28,7 +28,7 @@ BOARD = Board(
     config=ArrayConfig(
         rows=4, cols=8, lanes=88, tile_rows=4, tile_cols=4, weight_depth=1024,
         activation_depth=512, preset_depth=512, program_depth=32, accumulator_bits=11,
-        clock_hz=107_500_000, baud=1_000_000,
+        clock_hz=100_000_000, baud=1_000_000,
     ),
     programmers=(
         Programmer(
