@@ -67,21 +67,18 @@ def cells(config: ArrayConfig, device: Device) -> list[str]:
 
     Program and frames, next to control; activations by column; presets and weights by row.
     """
-    found = []
-    for use in memories(config):
-        found += [(_order(path), path, use) for path in use.paths]
+    found = [(path, use) for use in memories(config) for path in use.paths]
     return [
         cell
-        for _, path, use in sorted(found, key=lambda one: one[0])
+        for path, use in sorted(found, key=lambda one: _order(one[0]))
         for cell in _cells(path, use, device)
     ]
 
 
-def _order(path: str) -> list[str | int]:
-    *_, kind = path.split(".datapath.")
-    of_array = kind != path
+def _order(path: str) -> tuple[bool, list[str | int]]:
+    """What ``path`` is sorted by: control before the array, and numbers as numbers."""
     numbered = re.split(r"(\d+)", path)
-    return [of_array, *(int(part) if part.isdigit() else part for part in numbered)]
+    return ".datapath." in path, [int(part) if part.isdigit() else part for part in numbered]
 
 
 def _cells(path: str, use: MemoryUse, device: Device) -> list[str]:
