@@ -16,7 +16,7 @@ with requires("train"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["BinaryCNN", "BinaryMLP", "BinaryNetwork"]
+__all__ = ["BinaryCNN", "BinaryMLP", "BinaryNetwork", "product_input"]
 
 
 class BinaryNetwork(nn.Module):
@@ -44,7 +44,7 @@ class BinaryNetwork(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.head = head
         self.norm = ClassNorm(head.channels) if class_norm else TensorNorm()
-        taken = _taken(input)
+        taken = product_input(input)
         self._first.amplitude = taken.amplitude
         if isinstance(input.encoding, WeightPlanes):
             self._first.weight_bits = input.encoding.bits
@@ -205,7 +205,7 @@ class BinaryMLP(BinaryNetwork):
     ) -> None:
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes must be two or more positive widths, not {tuple(sizes)}")
-        size = _taken(input).size
+        size = product_input(input).size
         if size != sizes[0]:
             raise ValueError(f"the first size must be the input's {size} values, not {sizes[0]}")
         blocks, head = _dense(sizes, dropout, eps)
@@ -240,7 +240,7 @@ class BinaryCNN(BinaryNetwork):
         class_norm: bool = False,
         eps: float = EPS,
     ) -> None:
-        height, width, channels = _taken(input).map_shape
+        height, width, channels = product_input(input).map_shape
         blocks = []
         for number, (out, pool) in enumerate(features, 1):
             patches = number == 1 and isinstance(input.encoding, Hadamard)
@@ -266,7 +266,7 @@ class BinaryCNN(BinaryNetwork):
         )
 
 
-def _taken(input: Input) -> Input:
+def product_input(input: Input) -> Input:
     """What the first product takes: with weights of several bits the pixels, which the host shifts later."""
     if isinstance(input.encoding, WeightPlanes):
         return Input(input.shape, "pixels", input.maximum)

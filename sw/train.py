@@ -20,7 +20,7 @@ from .data import Dataset, load
 from .encoding import Hadamard, Thermometer, WeightPlanes
 from .extras import requires
 from .model import Input, ModelError
-from .network import BinaryCNN, BinaryMLP, BinaryNetwork
+from .network import BinaryCNN, BinaryMLP, BinaryNetwork, product_input
 from .nn import BinaryConv2d, BinaryLinear, squared_hinge
 from .recipe import Recipe, RecipeError
 
@@ -300,8 +300,7 @@ def _network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
         "class_norm": recipe.class_norm,
     }
     if not recipe.features:
-        taken = source.size if recipe.weight_bits > 1 else source.encoded.size
-        return BinaryMLP((taken, *sizes), source, **options)
+        return BinaryMLP((product_input(source).size, *sizes), source, **options)
     try:
         return BinaryCNN(recipe.features, sizes, source, fill=recipe.fill, **options)
     except ValueError as error:
