@@ -11,9 +11,11 @@ import importlib.metadata
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,8 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status."""
+    if argv is None:
+        signal.signal(signal.SIGTERM, _stop)
     given = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     arguments = parser.parse_args(given)
@@ -94,6 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"error: {_text(error)}", file=sys.stderr)
                 return status
         raise
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as shells count it, and with it what was started, such as place and route."""
+    sys.exit(128 + number)
 
 
 def _text(error: Exception) -> str:

@@ -2,6 +2,13 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +45,13 @@ def test_devices(call):
     assert "4 x 262,144 bits" in out
 
 
+@pytest.mark.parametrize("command", ["boards", "devices", "estimate sfc icebreaker"])
+def test_the_readme_shows_what_is_printed(call, command):
+    _, out, _ = call(*command.split())
+    readme = Path(__file__, "../../../README.md").resolve().read_text()
+    assert f"    $ xnorgrid {command}\n{textwrap.indent(out, '    ')}" in readme
+
+
 @pytest.mark.parametrize("command", ["boards", "build"])
 def test_unknown_board(refused, command):
     assert refused(4, command, "ulx4s").startswith("no board is called 'ulx4s'; known: icebreaker,")
@@ -60,3 +74,23 @@ def test_the_folder_is_a_file(refused, tmp_path):
     assert refused(4, "build", "ulx3s", "-o", file) == (
         f"{file} is a file; name a folder for the bitstream"
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
+def test_a_build_that_is_ended_from_outside_leaves_no_tool_running(tmp_path):
+    small = ("rows=1", "cols=1", "lanes=8", "tile_rows=1", "tile_cols=1")
+    build = subprocess.Popen(
+        [sys.executable, "-m", "xnorgrid.cli", "build", "icebreaker", "-q", "-o", tmp_path]
+        + [word for change in small for word in ("--set", change)],
+        env={**os.environ, "XNORGRID_CACHE": str(tmp_path / "cache")},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("yosys.log")):
+        assert build.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    build.terminate()
+    assert build.wait(20) == 128 + signal.SIGTERM
+    # No process is left in the session that the build was the first of.
+    with pytest.raises(ProcessLookupError):
+        os.killpg(build.pid, 0)
