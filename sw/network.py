@@ -62,7 +62,7 @@ class BinaryNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the loss's view (N, classes) of the scores for inputs ``x``, as of :meth:`encode`."""
-        x = self._shaped(self.input_dropout(x))
+        x = self.shaped(self.input_dropout(x))
         for block in self.blocks:
             x = block(x)
         return self.norm(self.head(x).float())
@@ -178,14 +178,14 @@ class BinaryNetwork(nn.Module):
 
     def _trace(self, x: Tensor) -> list[np.ndarray]:
         layers = []
-        x = self._shaped(x)
+        x = self.shaped(x)
         for block in self.blocks:
             x = block(x)
             last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x
             layers.append((last > 0).to(torch.uint8).cpu().numpy())
         return [*layers, self.head(x).to(torch.int32).cpu().numpy()]
 
-    def _shaped(self, x: Tensor) -> Tensor:
+    def shaped(self, x: Tensor) -> Tensor:
         """Return inputs (N, in) as the first layer takes them."""
         return x if self._map is None else x.view(len(x), *self._map).permute(0, 3, 1, 2)
 

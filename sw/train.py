@@ -28,7 +28,7 @@ with requires("train"):
     import torch
     from torch import Tensor
 
-__all__ = ["Result", "accuracy", "train"]
+__all__ = ["Result", "accuracy", "build_network", "train"]
 
 #: Fields that recipes of checkpoints have not always had, and what trainings then did.
 _LATER = {
@@ -124,7 +124,7 @@ class _Training:
         device: torch.device,
     ) -> None:
         self.recipe, self.dataset, self.device = recipe, dataset, device
-        self.network = _network(recipe, dataset).to(self.device)
+        self.network = build_network(recipe, dataset).to(self.device)
         binary = [m for m in self.network.modules() if isinstance(m, (BinaryLinear, BinaryConv2d))]
         latent = {id(m.weight) for m in binary}
         groups = [{"params": [m.weight], "scale": m.rate_scale} for m in binary]
@@ -290,7 +290,7 @@ class _Training:
         self.best_accuracy = facts["best_accuracy"]
 
 
-def _network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
+def build_network(recipe: Recipe, dataset: Dataset) -> BinaryNetwork:
     """Return ``recipe``'s network, not trained; raises :class:`RecipeError` if it suits not the images."""
     source = _input(recipe, dataset)
     sizes = (*recipe.hidden, len(dataset.labels))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from xnorgrid import train
 from xnorgrid.checkpoint import Checkpoint, CheckpointError
 from xnorgrid.data import Dataset, load
 from xnorgrid.extras import requires
@@ -18,6 +17,7 @@ from xnorgrid.fold_checks import layer_names
 from xnorgrid.network import BinaryNetwork
 from xnorgrid.nn import BinaryConv2d, BinaryLinear, Block, ClassNorm, sign
 from xnorgrid.recipe import Recipe
+from xnorgrid.train import build_network
 
 with requires("train"):
     import torch
@@ -140,8 +140,7 @@ class Trained:
 
     def inputs(self, images: np.ndarray) -> Tensor:
         """``images`` as the first layer takes them."""
-        shaped: Tensor = self.network._shaped(self.network.encode(images))
-        return shaped
+        return self.network.shaped(self.network.encode(images))
 
     def outputs(self, scores: Tensor, statistics: Statistics | None = None) -> Tensor:
         """What the class is chosen by for ``scores`` (N, classes), with other ``statistics`` if given."""
@@ -179,7 +178,7 @@ def load_trained(path: Path, directory: Path | None = None) -> Trained:
         )
     dataset = load(recipe.dataset, directory)
     with torch.random.fork_rng(devices=[]):
-        network = train._network(recipe, dataset)
+        network = build_network(recipe, dataset)
     try:
         network.load_state_dict(best)
     except RuntimeError:
