@@ -45,6 +45,7 @@ DRAWS = {
         "geometry.figures",
         "geometry.plots",
         "geometry.trained_plots",
+        "learning_curve",
     )
 }
 #: Opens boards and carries out commands: what ties the parts together.

@@ -1,0 +1,95 @@
+"""The learning curve of a training: ``python -m xnorgrid.learning_curve LOG FIGURE`` draws its log.
+
+The log is that of ``xnorgrid train --log LOG``; FIGURE is a .png file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .extras import requires
+from .geometry.figures import Drawing, save
+
+with requires("geometry"):
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
+
+__all__ = ["LogError", "drawing", "main", "read"]
+
+_BLUE, _ORANGE = "#1f5fa8", "#d9730d"
+
+
+class LogError(ValueError):
+    """A file is not the log of a training that has finished an epoch."""
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The log's epochs: ``epoch``, ``loss`` and ``validation_accuracy``, each (epochs,).
+
+    Raises :class:`LogError`, and OSError for a file that cannot be read.
+    """
+    names = ("epoch", "loss", "validation_accuracy")
+    try:
+        # The first line is the recipe.
+        lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+        found = {name: np.array([line[name] for line in lines], float) for name in names}
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError):
+        lines = []
+    if not lines:
+        raise LogError(
+            f"{path} is no log of a training that has finished an epoch; "
+            f"xnorgrid train RECIPE --log FILE writes one"
+        )
+    return found
+
+
+def drawing(name: str) -> Drawing:
+    """The figure of what :func:`read` gives, to be saved as ``name`` with .png."""
+    return Drawing(name, "Learning curve", _draw)
+
+
+def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
+    left, right = figure.subplots(1, 2)
+    epochs, error = curves["epoch"], 100 * (1 - curves["validation_accuracy"])
+    left.plot(epochs, curves["loss"], color=_BLUE)
+    left.set(yscale="log", xlabel="epoch", ylabel="loss, mean of the epoch", title="Training")
+    for axis in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+        axis(StrMethodFormatter("{x:g}"))
+    right.plot(epochs, error, color=_BLUE)
+    # Of equals the later, as the training chooses.
+    best = len(error) - 1 - int(np.argmin(error[::-1]))
+    right.plot(epochs[best], error[best], "o", color=_ORANGE)
+    right.set_title(f"Validation: {error[best]:.2f} % (epoch {epochs[best]:.0f})")
+    right.set(xlabel="epoch", ylabel="images wrong (%)")
+    right.set_ylim(bottom=0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw the figure; return the process's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m xnorgrid.learning_curve", description="Draw the log of a training."
+    )
+    parser.add_argument("log", type=Path, metavar="LOG", help="written by xnorgrid train --log")
+    parser.add_argument("figure", type=Path, metavar="FIGURE", help="a .png file")
+    arguments = parser.parse_args(argv)
+    if arguments.figure.suffix != ".png":
+        print(f"error: {arguments.figure} must end in .png, the only kind drawn", file=sys.stderr)
+        return 2
+    try:
+        curves = read(arguments.log)
+        save(drawing(arguments.figure.stem), curves, arguments.figure.parent)
+    except (LogError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
