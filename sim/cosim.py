@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ import numpy as np
 from cocotb_tools.runner import get_runner
 
 from .cache import cached
-from .verilator import NoCompiler, cxx, verilator_root
+from .verilator import CompileError, compile_objects, key_of, link
 
 __all__ = ["ARRAYS", "PARAMETERS", "SEED", "run"]
 
@@ -27,68 +23,52 @@ PARAMETERS = "XNORGRID_BENCH_PARAMETERS"
 ARRAYS = "XNORGRID_BENCH_ARRAYS"
 SEED = "XNORGRID_SEED"
 
-#: Amaranth's output has comparisons and widths that Verilator's linter dislikes.
-_BUILD_ARGS = ("-Wno-lint", "-Wno-style", "-Wno-fatal", "--x-initial", "fast", "--no-timing")
-#: A bench spends its time in Python: compiling quickly is worth more than running quickly.
-#: The last: the package was configured where the compiler's flag for precompiled headers was not found.
-_MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0 CFG_CXXFLAGS_PCH_I=-include"
 #: Amaranth writes no timescale, and a clock of 10 ns needs one.
 _TIMESCALE = ("1ns", "1ps")
+#: What cocotb's own build gives Verilator: every signal can be read and written.
+_VERILATE = (
+    "--vpi",
+    "--public-flat-rw",
+    "--x-initial",
+    "fast",
+    "--timescale",
+    "/".join(_TIMESCALE),
+)
 
-
-@contextlib.contextmanager
-def _environment(**changes: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _build(verilog: str, top: str, output: Path) -> None:
-    root = verilator_root()
-    if shutil.which("make") is None:
-        raise NoCompiler(
-            "make is not on the PATH, so cocotb benches cannot be compiled; install it"
-        )
-    with (
-        tempfile.TemporaryDirectory(prefix="xnorgrid-cosim-") as scratch,
-        _environment(
-            VERILATOR_ROOT=str(root),
-            PATH=f"{scratch}{os.pathsep}{os.environ['PATH']}",
-            MAKEFLAGS=_MAKE_FLAGS,
-            CXX=cxx(),
-        ),
-    ):
-        # The package's own command looks for a verilator on the PATH, which is none of our making, and the
-        # script behind it wants a whole perl.
-        Path(scratch, "verilator").symlink_to(root / "bin" / "verilator_bin")
-        source = Path(scratch) / f"{top}.v"
-        source.write_text(verilog)
-        log = output.with_suffix(".log")
-        try:
-            get_runner("verilator").build(
-                sources=[source],
-                hdl_toplevel=top,
-                build_dir=Path(scratch) / "build",
-                build_args=list(_BUILD_ARGS),
-                timescale=_TIMESCALE,
-                log_file=log,
-            )
-        except (Exception, SystemExit) as error:
-            tail = log.read_text()[-4000:] if log.exists() else ""
-            raise RuntimeError(f"building the bench for {top} failed: {error}\n{tail}") from error
-        shutil.copy2(Path(scratch) / "build" / top, output)
+#: A bench spends its time in Python: compiling quickly is worth more than running quickly.
+_FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w")
 
 
 def _executable(verilog: str, top: str) -> Path:
-    versions = [importlib.metadata.version(name) for name in ("cocotb", "verilator")]
-    libraries = str(cocotb_tools.config.libs_dir)
-    parts = (verilog, top, *versions, libraries, *_BUILD_ARGS, _MAKE_FLAGS, *_TIMESCALE)
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return cached(f"bench-{key}", lambda output: _build(verilog, top, output))
+    """The bench's program, compiled once and cached.
+
+    Not by cocotb's own build, which compiles Verilator's runtime and headers anew for each bench.
+    """
+    libraries = cocotb_tools.config.libs_dir
+    main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    key = key_of(verilog, top, str(libraries), main.read_bytes(), *_VERILATE, *_FLAGS)
+
+    def make(output: Path) -> None:
+        log = output.with_suffix(".log")
+        with tempfile.TemporaryDirectory(prefix="xnorgrid-cosim-") as scratch:
+            try:
+                objects = compile_objects(
+                    verilog,
+                    top,
+                    Path(scratch),
+                    log,
+                    arguments=_VERILATE,
+                    flags=_FLAGS,
+                    main=main,
+                    runtime=("_vpi",),
+                )
+                cocotb = [f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator"]
+                link(objects, output, log, cocotb)
+            except CompileError as error:
+                tail = log.read_text()[-4000:]
+                raise RuntimeError(f"building the bench for {top} failed:\n{tail}") from error
+
+    return cached(f"bench-{key}", make)
 
 
 def run(

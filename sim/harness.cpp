@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "Vaccelerator.h"
+#include "Vtop.h"
 #include "verilated.h"
 
 double sc_time_stamp() { return 0; }
@@ -140,11 +140,11 @@ template <class Top, class = void> struct LineOf {
 template <class Top> struct LineOf<Top, std::void_t<decltype(std::declval<Top>().rx)>> {
     using type = UartLine;
 };
-using Line = LineOf<Vaccelerator>::type;
+using Line = LineOf<Vtop>::type;
 
 struct Board {
     VerilatedContext context;
-    std::unique_ptr<Vaccelerator> top;
+    std::unique_ptr<Vtop> top;
     Line line;
     uint32_t byte_cycles;
 
@@ -152,7 +152,7 @@ struct Board {
         // What a netlist's memory cells hold before they are written: random, and the same each time.
         context.randReset(2);
         context.randSeed(1);
-        top.reset(new Vaccelerator(&context));
+        top.reset(new Vtop(&context));
         top->clk = 0;
         top->rst = 0;
         line.drive(*top);
@@ -177,7 +177,7 @@ uint64_t board_run(void *handle, uint64_t cycles, const uint8_t *send, size_t se
                    uint8_t *receive, size_t receive_size, size_t *received, int until_sent,
                    int until_received) {
     Board &board = *static_cast<Board *>(handle);
-    Vaccelerator &top = *board.top;
+    Vtop &top = *board.top;
     Line line = board.line;
     size_t out = 0, in = 0;
     uint64_t cycle = 0;
