@@ -53,7 +53,8 @@ def test_the_board_equals_pytorch_and_reference(case, image_count):
     One test, because loading a large model is what takes long.
     """
     model, images, _ = case
-    images = images[:image_count]
+    # An image of cnv takes as long as 25 of lfc.
+    images = images[: image_count // 2 if model.name == "cnv" else image_count]
     few = images[-11:]  # more than one pass, and not all columns in the last
     with xnorgrid.open("compiled:sim") as board:
         board.load(model, keep_layers=True)

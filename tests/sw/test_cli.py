@@ -14,7 +14,7 @@ from xnorgrid.model import Input
 from xnorgrid.provenance import scores_sha256
 from xnorgrid.sim import reference
 
-BOARD = "pysim:tiny"
+BOARD = "compiled:tiny"
 
 
 @pytest.fixture
@@ -106,12 +106,12 @@ def test_inspect_lists_what_an_array_cannot_run(call, tmp_path):
 
 def test_simulate(call, network):
     _, path, _, file = network
-    shared = ("simulate", path, "--images", file, "--count", "3", "--kind", "pysim", "-q")
+    shared = ("simulate", path, "--images", file, "--count", "3", "--kind", "compiled", "-q")
     status, out, _ = call(*shared, "--json")
     report = json.loads(out)
     assert status == 0
     # The smallest array that holds it.
-    assert report["board"] == "simulated (pysim, tiny)"
+    assert report["board"] == "simulated (compiled, tiny)"
     assert (report["model"], report["images"]) == ("tiny net", 3)
     assert report["bit_exact"] is True and report["differing_scores"] == 0
     assert report["accuracy"] is None and report["matches_pytorch"] is None
@@ -152,7 +152,7 @@ def test_what_differs_is_counted(network, monkeypatch):
     wrong[3, 1] += 2
     monkeypatch.setattr(commands.reference, "scores", lambda *_: wrong)
     recorded = dataclasses.replace(model, provenance={"scores_sha256": scores_sha256(wrong)})
-    report = commands.simulate(recorded, commands.Images(images, None, whole=True), kind="pysim")
+    report = commands.simulate(recorded, commands.Images(images, None, whole=True), kind="compiled")
     assert (report["bit_exact"], report["differing_scores"]) == (False, 1)
     assert report["matches_pytorch"] is False
     text = tables.measure_text(report)
@@ -194,10 +194,10 @@ def test_verify(call, folded):
     report = json.loads(out)
     assert status == 0
     assert report["bit_exact"] is True and report["difference"] is None
-    assert report["compared"] == ["PyTorch", "reference", "simulated (pysim, tiny)"]
+    assert report["compared"] == ["PyTorch", "reference", "simulated (compiled, tiny)"]
     assert report["layers"] == [{"name": "dense1", "values": 15}, {"name": "scores", "values": 9}]
     assert tables.verify_text(report) == (
-        "model folded: PyTorch = reference = simulated (pysim, tiny)? 3 images, layer by layer\n"
+        "model folded: PyTorch = reference = simulated (compiled, tiny)? 3 images, layer by layer\n"
         "  dense1       15 values equal\n"
         "  scores       9 values equal\n"
         "bit-exact"
@@ -228,7 +228,7 @@ def test_verify_names_the_neuron_whose_threshold_is_off_by_one(call, folded):
     assert "  dense1       DIFFERS\n" in text and "scores" not in text
     assert (
         f"first difference: layer 'dense1', neuron {neuron}, image {image}: PyTorch {right}, "
-        f"reference {1 - right}, simulated (pysim, tiny) {1 - right} ("
+        f"reference {1 - right}, simulated (compiled, tiny) {1 - right} ("
     ) in text
     assert (difference["layer"], difference["neuron"], difference["image"]) == (
         "dense1", neuron, image,
@@ -243,7 +243,7 @@ def test_verify_without_batchnorm(call, refused, network):
     assert message.endswith("--no-torch compares the reference and the board only")
     status, out, _ = call(*shared, "--no-torch")
     assert status == 0
-    assert "reference = simulated (pysim, tiny)?" in out and out.endswith("\nbit-exact\n")
+    assert "reference = simulated (compiled, tiny)?" in out and out.endswith("\nbit-exact\n")
 
 
 def test_bench(call, digits, tmp_path):
@@ -252,7 +252,7 @@ def test_bench(call, digits, tmp_path):
     modelfile.save(dataclasses.replace(model, name="other"), tmp_path / "two.safetensors")
     status, out, _ = call(
         "bench", tmp_path / "one.safetensors", tmp_path / "two.safetensors",
-        "--config", "tiny", "--set", "link=fifo", "--kind", "pysim", "--count", "2", "-q", "--json",
+        "--config", "tiny", "--set", "link=fifo", "--kind", "compiled", "--count", "2", "-q", "--json",
     )  # fmt: skip
     reports = json.loads(out)
     assert status == 0
@@ -260,7 +260,7 @@ def test_bench(call, digits, tmp_path):
     assert reports[0]["counters"] == reports[1]["counters"]
     assert all(r["counters"]["busy_cycles"] == r["predicted_cycles"] for r in reports)
     heading, columns, *rows = tables.bench_text(reports).splitlines()[:4]
-    assert heading.startswith("simulated (pysim, 3 x 2 x 5): 3 x 2 x 5 lanes, 48 MHz; ")
+    assert heading.startswith("simulated (compiled, 3 x 2 x 5): 3 x 2 x 5 lanes, 48 MHz; ")
     assert columns.split()[:4] == ["model", "images", "accuracy", "exact"]
     shown = [row.split() for row in rows]
     assert [row[0] for row in shown] == ["guess", "other"]

@@ -31,7 +31,7 @@ def test_inspect_knows_the_cycles_that_the_board_counts(call, conv, weight_depth
     assert (fit["passes_per_run"], runs * fit["images_per_run"]) == (2 // runs, len(images) - 1)
     assert [layer["input_shape"] for layer in report["layers"]] == [[6, 5, 1], [6, 5, 5], [3, 2, 4]]
     status, out, _ = call(
-        "bench", path, "--images", file, "--count", len(images) - 1, *options, "--kind", "pysim", "-q",
+        "bench", path, "--images", file, "--count", len(images) - 1, *options, "--kind", "compiled", "-q",
         "--json",
     )  # fmt: skip
     [measured] = json.loads(out)
@@ -71,7 +71,7 @@ def test_inspect_says_what_the_line_allows(call, conv):
 def test_bench_compares_layers_and_says_which_differs(call, conv, monkeypatch):
     _, path, _, file = conv
     shared = (
-        "bench", path, "--images", file, "--count", "3", *shared_options(1024), "--kind", "pysim",
+        "bench", path, "--images", file, "--count", "3", *shared_options(1024), "--kind", "compiled",
         "-q", "--layers", "2",
     )  # fmt: skip
     status, out, _ = call(*shared)
@@ -102,12 +102,12 @@ def test_verify_convolutions_on_any_array(call, conv, weight_depth):
     _, path, _, file = conv
     status, out, _ = call(
         "verify", path, "--images", file, "--count", "3", "--no-torch", "-q",
-        "--device", "pysim", *shared_options(weight_depth),
+        "--device", "compiled", *shared_options(weight_depth),
     )  # fmt: skip
     assert status == 0
     lines = out.splitlines()
     assert lines[0] == (
-        "model small conv: reference = simulated (pysim, 3 x 2 x 5)? 3 images, layer by layer"
+        "model small conv: reference = simulated (compiled, 3 x 2 x 5)? 3 images, layer by layer"
     )
     assert lines[1:-4] == ([] if weight_depth == 1024 else ["weights streamed in 3 segments"])
     assert lines[-4:] == [
@@ -128,7 +128,7 @@ def test_accuracy_is_that_of_the_outputs(conv):
     report = commands.simulate(
         model,
         commands.Images(images, labels, whole=False),
-        kind="pysim",
+        kind="compiled",
         config=dataclasses.replace(preset("tiny"), link="fifo"),
     )
     assert report["accuracy"] == 1.0 and report["bit_exact"] is True

@@ -29,7 +29,7 @@ def data(size=32):
 
 def untrained(name, accuracy=0.5):
     recipe = dataclasses.replace(RECIPE, **FIRST_LAYERS[name])
-    model = fold(train._network(recipe, data()).eval(), "net")
+    model = fold(train.build_network(recipe, data()).eval(), "net")
     return dataclasses.replace(model, provenance={"test_accuracy": accuracy})
 
 

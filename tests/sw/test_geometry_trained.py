@@ -80,7 +80,7 @@ def test_layers_are_pytorchs_own(rng):
     """Every product and block of random networks: any kernel, stride, padding, fill and pooling."""
     for _ in range(25):
         network = random_network(rng)
-        x = network._shaped(network.encode(random_images(network.input, 5, rng)))
+        x = network.shaped(network.encode(random_images(network.input, 5, rng)))
         for block in network.blocks:
             layer = TrainedLayer("any", block.product, block)
             with torch.no_grad():

@@ -363,7 +363,7 @@ def test_the_network_of_binarynet_for_cifar10():
     images = np.zeros((1, 32, 32, 3), np.uint8)
     labels = np.zeros(1, np.uint8)
     data = Dataset("cifar10", images, labels, images, labels, 255, 128, tuple("0123456789"))
-    network = training._network(recipe, data)
+    network = training.build_network(recipe, data)
     shapes = [layer.shape[1:] for layer in network.trace(images)]
     assert shapes == [
         (32, 32, 128), (16, 16, 128), (16, 16, 256), (8, 8, 256), (8, 8, 512), (4, 4, 512),
