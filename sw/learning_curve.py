@@ -19,7 +19,7 @@ from .geometry.figures import Drawing, save
 
 with requires("geometry"):
     from matplotlib.figure import Figure
-    from matplotlib.ticker import StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 __all__ = ["LogError", "drawing", "main", "read"]
 
@@ -60,8 +60,9 @@ def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
     epochs, error = curves["epoch"], 100 * (1 - curves["validation_accuracy"])
     left.plot(epochs, curves["loss"], color=_BLUE)
     left.set(yscale="log", xlabel="epoch", ylabel="loss, mean of the epoch", title="Training")
-    for axis in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
-        axis(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.plot(epochs, error, color=_BLUE)
     # Of equals the later, as the training chooses.
     best = len(error) - 1 - int(np.argmin(error[::-1]))

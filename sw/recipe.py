@@ -106,7 +106,7 @@ class Recipe:
             )
 
 
-#: The bundled models, and the CIFAR-10 network of BinaryNet and of Anderson & Berg.
+#: The bundled models, and at its full width the CIFAR-10 network of BinaryNet and of Anderson & Berg.
 RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
         dataset="digits", hidden=(128, 128), epochs=200, batch=32, dropout=0.1, validation=144,
@@ -127,5 +127,11 @@ RECIPES: dict[str, Recipe] = {
         dataset="cifar10", features=((128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)),
         hidden=(1024, 1024), fill=0, input_bits=8, class_norm=True, epochs=500, batch=50, rate=1e-3,
         bfloat16=True,
+    ),
+    # At half the width, for hours of one core in place of a GPU.
+    "bnn-cifar10-half": Recipe(
+        dataset="cifar10", features=((64, 1), (64, 2), (128, 1), (128, 2), (256, 1), (256, 2)),
+        hidden=(512, 512), fill=0, input_bits=8, class_norm=True, epochs=60, batch=128,
+        rate=1e-3, schedule="cosine", shift=2, flip=True, bfloat16=True, validation=2000,
     ),
 }  # fmt: skip

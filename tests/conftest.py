@@ -15,7 +15,7 @@ def pytest_addoption(parser):
         type=int,
         default=96,
         metavar="N",
-        help="images that the simulated board runs for each bundled model, cnv half as many; 20000 is all",
+        help="images that the simulated board runs for each bundled model, fewer if large; 10000 is all",
     )
     group.addoption(
         "--networks",

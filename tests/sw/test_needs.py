@@ -10,6 +10,7 @@ from xnorgrid import load
 from xnorgrid.compile import ModelDoesNotFit, compile
 from xnorgrid.construct import from_arrays
 from xnorgrid.hw.config import ArrayConfig
+from xnorgrid.modelfile import bundled_models
 from xnorgrid.needs import needs
 from xnorgrid.sim.streams import new_seed
 
@@ -49,7 +50,7 @@ def test_random_models_need_exactly_what_is_said():
         check(networks.random_network(rng), networks.random_array(rng))
 
 
-@pytest.mark.parametrize("name", ["digits", "sfc", "lfc", "cnv"])
+@pytest.mark.parametrize("name", bundled_models())
 def test_bundled_models_need_exactly_what_is_said(name):
     array = ArrayConfig(
         rows=22, cols=8, lanes=72, weight_depth=2, activation_depth=2, preset_depth=1
