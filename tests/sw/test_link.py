@@ -99,7 +99,8 @@ def test_windows_are_kept():
     assert 2 * 20 < board.most_queued <= REPLY_WINDOW_BYTES // 256 * 25
 
 
-@pytest.mark.parametrize("loss", [0.02, 0.2])
+# At 0.1 in both directions a request fails in ten attempts once in 16 million.
+@pytest.mark.parametrize("loss", [0.02, 0.1])
 def test_lost_frames_are_repeated(hurry, loss):
     rng = random.Random(new_seed())
     board = FakeBoard(lambda: rng.random() < loss)

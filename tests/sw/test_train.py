@@ -147,7 +147,7 @@ def test_moved_images_are_windows_of_the_padded_ones(flip):
     torch.manual_seed(new_seed())
     recipe = dataclasses.replace(SMALL, shift=2, flip=flip)
     state = training._Training(recipe, training.load("digits"), None, False, None, CPU)
-    moved = state._inputs(torch.arange(200)).reshape(200, 8, 8)
+    moved = state._inputs(torch.arange(500)).reshape(500, 8, 8)
     assert set(moved.unique().tolist()) == {-1, 1}
     found, mirrored = set(), 0
     for image, padded in zip(moved, state.pixels[..., 0], strict=False):
@@ -164,8 +164,9 @@ def test_moved_images_are_windows_of_the_padded_ones(flip):
         if {turned for *_, turned in places} == {True}:
             mirrored += 1
         found |= {place[:2] for place in places}
+    # One of 25 places is missed once in 30 million times.
     assert len(found) == 25
-    assert (40 < mirrored < 160) if flip else not mirrored
+    assert (100 < mirrored < 400) if flip else not mirrored
 
 
 def test_pixels_of_eight_bits_keep_their_values(monkeypatch):
