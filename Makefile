@@ -19,7 +19,7 @@ help:
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy"
 	@echo "make check   lint and types"
-	@echo "make mutants break each rule on purpose: which test notices? (a quarter of an hour)"
+	@echo "make mutants break each rule on purpose: which test notices? (half an hour)"
 	@echo "make clean   remove build products and the virtual environment"
 
 $(BIN)/python:
