@@ -1,5 +1,4 @@
 import dataclasses
-import os
 import re
 import time
 from pathlib import Path
@@ -244,17 +243,18 @@ def test_a_program_that_hangs_is_stopped_with_what_it_started(programs, bitstrea
     started = time.monotonic()
     with pytest.raises(ProgrammingError, match=r"^openFPGALoader was stopped after 0\.5 s: plug "):
         program(ULX3S, bitstream, "sram", show=False, seconds=0.5)
-    assert time.monotonic() - started < 10
-    assert not running(int(child.read_text()))
+    # A signal takes a moment.
+    while running(int(child.read_text())):
+        assert time.monotonic() - started < 10
 
 
 def running(process):
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
     # A killed orphan is a zombie until its new parent looks.
-    return re.search(r"\) (\w)", Path(f"/proc/{process}/stat").read_text())[1] != "Z"
+    return re.search(r"\) (\w)", stat)[1] != "Z"
 
 
 def test_udev_rules_leave_serial_ports_alone():
