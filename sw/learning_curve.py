@@ -21,7 +21,7 @@ with requires("geometry"):
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-__all__ = ["LogError", "drawing", "main", "read"]
+__all__ = ["LogError", "main", "read"]
 
 _BLUE, _ORANGE = "#1f5fa8", "#d9730d"
 
@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         # The first line is the recipe.
         lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
         found = {name: np.array([line[name] for line in lines], float) for name in names}
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         lines = []
     if not lines:
         raise LogError(
@@ -48,11 +48,6 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"xnorgrid train RECIPE --log FILE writes one"
         )
     return found
-
-
-def drawing(name: str) -> Drawing:
-    """The figure of what :func:`read` gives, to be saved as ``name`` with .png."""
-    return Drawing(name, "Learning curve", _draw)
 
 
 def _draw(figure: Figure, curves: Mapping[str, Any]) -> None:
@@ -85,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         curves = read(arguments.log)
-        save(drawing(arguments.figure.stem), curves, arguments.figure.parent)
+        drawing = Drawing(arguments.figure.stem, "Learning curve", _draw)
+        save(drawing, curves, arguments.figure.parent)
     except (LogError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 4
