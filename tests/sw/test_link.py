@@ -99,9 +99,10 @@ def test_windows_are_kept():
     assert 2 * 20 < board.most_queued <= REPLY_WINDOW_BYTES // 256 * 25
 
 
-# At 0.1 in both directions a request fails in ten attempts once in 16 million.
-@pytest.mark.parametrize("loss", [0.02, 0.1])
-def test_lost_frames_are_repeated(hurry, loss):
+@pytest.mark.parametrize("loss", [0.02, 0.2])
+def test_lost_frames_are_repeated(hurry, monkeypatch, loss):
+    # With ten, one run in 70 loses one of its requests every time.
+    monkeypatch.setattr(link_module, "MAX_ATTEMPTS", 20)
     rng = random.Random(new_seed())
     board = FakeBoard(lambda: rng.random() < loss)
     replies = make_link(board).execute(reads(400), time.monotonic() + 30)
